@@ -1,0 +1,12 @@
+"""Tensors in, embeddings and losses out. Importing this makes the auto classes know PosterCLIP."""
+
+from transformers import AutoConfig, AutoModel, AutoModelForZeroShotImageClassification
+
+from .configuration_posterclip import PosterCLIPConfig
+from .modeling_posterclip import PosterCLIPModel, PosterCLIPOutput
+
+AutoConfig.register(PosterCLIPConfig.model_type, PosterCLIPConfig)
+AutoModel.register(PosterCLIPConfig, PosterCLIPModel)
+AutoModelForZeroShotImageClassification.register(PosterCLIPConfig, PosterCLIPModel)
+
+__all__ = ["PosterCLIPConfig", "PosterCLIPModel", "PosterCLIPOutput"]

@@ -1,0 +1,120 @@
+"""The configuration of PosterCLIP: two encoders, how each is pooled, and where they meet."""
+
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any, ClassVar, Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+# Per family, the poolings that mean something; the first is the default. A family that is not listed pools as
+# "mean", which every encoder allows.
+VISION_POOLINGS: dict[str, tuple[str, ...]] = {
+    "vit": ("cls", "mean", "pooler"),
+    "dinov2": ("cls", "mean"),
+    "clip_vision_model": ("pooler", "cls", "mean"),
+    "siglip_vision_model": ("pooler", "mean"),
+    "swin": ("pooler", "mean"),
+    "resnet": ("pooler", "mean"),
+    "efficientnet": ("pooler", "mean"),
+    "convnext": ("pooler", "mean"),
+}
+TEXT_POOLINGS: dict[str, tuple[str, ...]] = {
+    "bert": ("mean", "cls", "pooler"),
+    "roberta": ("mean", "cls", "pooler"),
+    "mpnet": ("mean", "cls", "pooler"),
+    "distilbert": ("mean", "cls"),
+    "modernbert": ("mean", "cls"),
+}
+
+# What transformers itself hands to a config beside the declared fields.
+_FOREIGN_FIELDS = {"auto_map", "attn_implementation", "experts_implementation", "name_or_path", "num_labels"}
+_FOREIGN_FIELDS |= {"model_type", "output_attentions", "torch_dtype", "use_cache"}
+
+
+def _check_model_type(field: str, config: PreTrainedConfig | dict | None) -> None:
+    model_type = config.get("model_type") if isinstance(config, dict) else None
+    if model_type is not None and model_type not in CONFIG_MAPPING:
+        near = get_close_matches(model_type, CONFIG_MAPPING.keys(), n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else "see transformers.CONFIG_MAPPING for those it has."
+        raise ValueError(f"{field}: transformers has no model type {model_type!r}; {hint}")
+
+
+@strict
+class PosterCLIPConfig(PreTrainedConfig):
+    """Configuration of a `PosterCLIPModel`.
+
+    Args:
+        vision_config: the poster encoder's configuration, any family that `AutoModel` knows.
+        text_config: the plot encoder's configuration, likewise.
+        projection_dim: size of the shared embedding space.
+        vision_pooling, text_pooling: how an encoder's output becomes one feature: its class token (`cls`), the
+            mean over tokens or positions (`mean`), or the encoder's own pooling head (`pooler`). `None` takes the
+            usual one of the family.
+        loss: `contrastive` (symmetric InfoNCE) or `sigmoid` (SigLIP).
+        logit_scale_init_value: the learnable temperature starts at exp of this; 2.6592 is CLIP's ln(1 / 0.07).
+        logit_bias_init_value: where the sigmoid loss's learnable bias starts; -10 is SigLIP's. The contrastive
+            loss has none.
+
+    Every field is checked when the configuration is made; an error names the field.
+
+    Example:
+        >>> config = PosterCLIPConfig(vision_config={"model_type": "vit"}, text_config={"model_type": "bert"})
+        >>> config.vision_pooling, config.text_pooling
+        ('cls', 'mean')
+    """
+
+    model_type = "posterclip"
+    sub_configs_defaults: ClassVar[dict[str, SubConfigSpec]] = {
+        "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="vit"),
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert"),
+    }
+    # Batch-local logits say nothing about the whole pool, so evaluation gathers the embeddings only.
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["logits_per_image", "logits_per_text"]
+
+    vision_config: PreTrainedConfig | dict | None = None
+    text_config: PreTrainedConfig | dict | None = None
+    projection_dim: int = 512
+    vision_pooling: Literal["cls", "mean", "pooler"] | None = None
+    text_pooling: Literal["cls", "mean", "pooler"] | None = None
+    loss: Literal["contrastive", "sigmoid"] = "contrastive"
+    logit_scale_init_value: float | int = 2.6592
+    logit_bias_init_value: float | int = -10.0
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        """Refuse unknown fields, build the two encoder configurations, choose the poolings."""
+        unknown = sorted(key for key in kwargs if key not in _FOREIGN_FIELDS and not key.startswith("_"))
+        if unknown:
+            own = [field.name for field in fields(self) if field not in fields(PreTrainedConfig)]
+            raise ValueError(f"PosterCLIPConfig has no field {', '.join(unknown)}; its own are {', '.join(own)}.")
+        for tower in ("vision_config", "text_config"):
+            _check_model_type(tower, getattr(self, tower))
+        super().__post_init__(**kwargs)
+        if self.vision_pooling is None:
+            self.vision_pooling = VISION_POOLINGS.get(self.vision_config.model_type, ("mean",))[0]
+        if self.text_pooling is None:
+            self.text_pooling = TEXT_POOLINGS.get(self.text_config.model_type, ("mean",))[0]
+
+    def validate_projection(self) -> None:
+        """The embedding space needs a dimension."""
+        if self.projection_dim < 1:
+            raise ValueError(f"projection_dim must be at least 1, not {self.projection_dim}.")
+
+    def validate_pooling(self) -> None:
+        """A pooling that the family does not have would read a meaningless vector."""
+        for tower, poolings in (("vision", VISION_POOLINGS), ("text", TEXT_POOLINGS)):
+            family, pooling = getattr(self, f"{tower}_config").model_type, getattr(self, f"{tower}_pooling")
+            if pooling not in poolings.get(family, (pooling,)):
+                raise ValueError(
+                    f"{tower}_pooling={pooling!r} is not available for {family!r}: "
+                    f"choose one of {', '.join(poolings[family])}."
+                )
+
+    def validate_logit_scale(self) -> None:
+        """The temperature's logarithm is kept between 0 and ln 100, as in CLIP."""
+        if not 0 <= self.logit_scale_init_value <= 4.6052:
+            raise ValueError(f"logit_scale_init_value must lie in 0..ln 100, not {self.logit_scale_init_value}.")
+
+
+PosterCLIPConfig.register_for_auto_class("AutoConfig")

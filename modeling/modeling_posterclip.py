@@ -1,0 +1,214 @@
+"""PosterCLIP: a poster encoder and a plot encoder that meet in one embedding space."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutputWithPooling, ModelOutput
+
+from .configuration_posterclip import PosterCLIPConfig
+from .losses import LOSSES, symmetric_loss
+from .towers import build_tower, feature_size, is_frozen, load_tower, pool, tower_config
+
+MAX_LOGIT_SCALE = math.log(100)
+
+
+@dataclass
+class PosterCLIPOutput(ModelOutput):
+    """What `PosterCLIPModel` returns.
+
+    Args:
+        loss: scalar, when labels were given or `return_loss` was set.
+        logits_per_image: (posters, plots), scaled cosine similarities.
+        logits_per_text: (plots, posters), their transpose.
+        image_embeds: (posters, projection_dim), L2-normalised.
+        text_embeds: (plots, projection_dim), L2-normalised.
+    """
+
+    loss: Tensor | None = None
+    logits_per_image: Tensor | None = None
+    logits_per_text: Tensor | None = None
+    image_embeds: Tensor | None = None
+    text_embeds: Tensor | None = None
+
+
+class PosterCLIPModel(PreTrainedModel):
+    """Two encoders, a linear projection of each, and a learnable temperature (CLIP, Radford et al. 2021).
+
+    Example:
+        >>> from transformers import BertConfig, ViTConfig
+        >>> small = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+        >>> config = PosterCLIPConfig(
+        ...     vision_config=ViTConfig(image_size=32, **small), text_config=BertConfig(**small), projection_dim=8
+        ... )
+        >>> model = PosterCLIPModel(config).eval()
+        >>> output = model(pixel_values=torch.zeros(2, 3, 32, 32), input_ids=torch.ones(3, 5, dtype=torch.long))
+        >>> output.logits_per_image.shape
+        torch.Size([2, 3])
+    """
+
+    config_class = PosterCLIPConfig
+    config: PosterCLIPConfig
+    base_model_prefix = "posterclip"
+    main_input_name = "pixel_values"
+    input_modalities = ("image", "text")
+    supports_gradient_checkpointing = True
+    # The loss is a mean over the batch: Trainer shall average it over accumulation steps, not sum it.
+    accepts_loss_kwargs = False
+    # In 16 bits the temperature rounds to steps that training cannot cross.
+    _keep_in_fp32_modules_strict = {"logit_scale", "logit_bias"}  # noqa: RUF012 (transformers' form)
+    _supports_flash_attn = True
+    _supports_sdpa = True
+
+    def __init__(self, config: PosterCLIPConfig) -> None:
+        super().__init__(config)
+        self.vision_model = build_tower(config.vision_config, config.vision_pooling)
+        self.text_model = build_tower(config.text_config, config.text_pooling)
+        self.visual_projection = nn.Linear(feature_size(config.vision_config), config.projection_dim, bias=False)
+        self.text_projection = nn.Linear(feature_size(config.text_config), config.projection_dim, bias=False)
+        self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init_value)))
+        if config.loss == "sigmoid":
+            self.logit_bias = nn.Parameter(torch.tensor(float(config.logit_bias_init_value)))
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        # The encoders initialise themselves; this is for what is PosterCLIP's own.
+        if isinstance(module, PosterCLIPModel):
+            for projection in (self.visual_projection, self.text_projection):
+                init.normal_(projection.weight, std=projection.in_features**-0.5)
+            init.constant_(self.logit_scale, self.config.logit_scale_init_value)
+            if self.config.loss == "sigmoid":
+                init.constant_(self.logit_bias, self.config.logit_bias_init_value)
+
+    @classmethod
+    def from_vision_text_pretrained(cls, vision: str, text: str, **fields: Any) -> "PosterCLIPModel":
+        """Build a model from two pretrained encoders; the projections start at random.
+
+        Args:
+            vision: folder or Hub name of the poster encoder.
+            text: folder or Hub name of the plot encoder.
+            fields: further fields of `PosterCLIPConfig`.
+
+        Example (needs the Hub):
+            model = PosterCLIPModel.from_vision_text_pretrained(
+                "google/vit-base-patch16-224", "google-bert/bert-base-uncased", projection_dim=128
+            )
+        """
+        sides = {"vision_config": tower_config(vision, "vision"), "text_config": tower_config(text, "text")}
+        model = cls(PosterCLIPConfig(**sides, **fields))
+        config = model.config
+        model.vision_model = load_tower(vision, config.vision_config, config.vision_pooling)
+        model.text_model = load_tower(text, config.text_config, config.text_pooling)
+        return model
+
+    def train(self, mode: bool = True) -> "PosterCLIPModel":
+        """As in torch, but an encoder without trainable parameters stays in eval: frozen means no dropout too."""
+        super().train(mode)
+        for tower in (self.vision_model, self.text_model):
+            if is_frozen(tower):
+                tower.eval()
+        return self
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
+        """As in transformers; the folder also holds the code, so that it loads where PosterCLIP is not installed.
+
+        Weights keep the names they have in the model: `Trainer` restores a checkpoint by exactly these names when
+        it resumes or loads the best model, and skips in silence what is named otherwise.
+        """
+        kwargs.setdefault("save_original_format", False)
+        code = f"{PosterCLIPModel.__module__.rsplit('.', 1)[-1]}.{PosterCLIPModel.__name__}"
+        self.config.auto_map = {"AutoModel": code, "AutoModelForZeroShotImageClassification": code}
+        super().save_pretrained(save_directory, *args, **kwargs)
+
+    def vision_features(self, pixel_values: Tensor) -> Tensor:
+        """Pooled features of posters, before the projection: (posters, feature)."""
+        outputs = self.vision_model(pixel_values=pixel_values, return_dict=True)
+        return pool(outputs, self.config.vision_pooling)
+
+    def text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Pooled features of plots, before the projection: (plots, feature)."""
+        outputs = self.text_model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True)
+        return pool(outputs, self.config.text_pooling, attention_mask)
+
+    def get_image_features(self, pixel_values: Tensor, **kwargs: Any) -> BaseModelOutputWithPooling:
+        """The encoder's output, its `pooler_output` replaced by the projected, not normalised, feature."""
+        outputs = self.vision_model(pixel_values=pixel_values, return_dict=True, **kwargs)
+        return _with_pooler(outputs, self.visual_projection(pool(outputs, self.config.vision_pooling)))
+
+    def get_text_features(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **kwargs: Any
+    ) -> BaseModelOutputWithPooling:
+        """The encoder's output, its `pooler_output` replaced by the projected, not normalised, feature."""
+        outputs = self.text_model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **kwargs)
+        return _with_pooler(outputs, self.text_projection(pool(outputs, self.config.text_pooling, attention_mask)))
+
+    def forward(
+        self,
+        pixel_values: Tensor | None = None,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        image_features: Tensor | None = None,
+        text_features: Tensor | None = None,
+        labels: Tensor | None = None,
+        return_loss: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> PosterCLIPOutput | tuple:
+        """Embed posters, plots or both; with both, score every poster against every plot.
+
+        Args:
+            pixel_values: (posters, 3, height, width).
+            input_ids: (plots, tokens).
+            attention_mask: (plots, tokens), 0 where a token is padding.
+            image_features: (posters, feature), from `vision_features`, instead of `pixel_values`.
+            text_features: (plots, feature), from `text_features`, instead of `input_ids`.
+            labels: (pairs,) the movie id of each poster and of the plot at the same place; gives a loss in which
+                everything of the same movie is a positive.
+            return_loss: gives a loss without labels: every pair is a movie of its own.
+            return_dict: False gives a tuple without the fields that are None.
+        """
+        if image_features is None and pixel_values is not None:
+            image_features = self.vision_features(pixel_values)
+        if text_features is None and input_ids is not None:
+            text_features = self.text_features(input_ids, attention_mask)
+
+        output = PosterCLIPOutput()
+        if image_features is not None:
+            output.image_embeds = F.normalize(self.visual_projection(image_features), dim=-1)
+        if text_features is not None:
+            output.text_embeds = F.normalize(self.text_projection(text_features), dim=-1)
+        if image_features is not None and text_features is not None:
+            output.logits_per_image = self.similarity(output.image_embeds, output.text_embeds)
+            output.logits_per_text = output.logits_per_image.T
+        if labels is not None or return_loss:
+            output.loss = self._pair_loss(output.logits_per_image, labels)
+        return output if return_dict is not False else output.to_tuple()
+
+    def similarity(self, image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
+        """Logits of every poster against every plot, (posters, plots), in float32."""
+        logits = image_embeds.float() @ text_embeds.float().T * self.logit_scale.float().exp()
+        return logits + self.logit_bias.float() if self.config.loss == "sigmoid" else logits
+
+    def _pair_loss(self, logits: Tensor | None, labels: Tensor | None) -> Tensor:
+        if logits is None or len(logits) != len(logits.T):
+            shape = "one side only" if logits is None else " against ".join(map(str, logits.shape))
+            raise ValueError(f"A loss needs as many posters as plots, pair by pair; got {shape}.")
+        if labels is None:
+            labels = torch.arange(len(logits), device=logits.device)
+        return symmetric_loss(LOSSES[self.config.loss], logits, labels)
+
+
+def _with_pooler(outputs: ModelOutput, pooler_output: Tensor) -> BaseModelOutputWithPooling:
+    return BaseModelOutputWithPooling(
+        last_hidden_state=outputs.last_hidden_state,
+        pooler_output=pooler_output,
+        hidden_states=outputs.get("hidden_states"),
+        attentions=outputs.get("attentions"),
+    )
+
+
+PosterCLIPModel.register_for_auto_class("AutoModel")

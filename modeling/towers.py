@@ -1,0 +1,73 @@
+"""The two encoders of a PosterCLIP: how any of them is built, measured and pooled to one feature."""
+
+import inspect
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import ModelOutput
+
+
+def tower_config(name_or_path: str, side: str) -> PreTrainedConfig:
+    """The configuration of a pretrained encoder.
+
+    Of a checkpoint that holds two encoders (CLIP, SigLIP) it is that of `side`, "vision" or "text".
+    """
+    config = AutoConfig.from_pretrained(name_or_path)
+    return getattr(config, f"{side}_config", config)
+
+
+def build_tower(config: PreTrainedConfig, pooling: str) -> PreTrainedModel:
+    """A freshly initialised encoder, without a pooling head that nobody would read."""
+    return AutoModel.from_config(config, **_head_options(config, pooling))
+
+
+def load_tower(name_or_path: str, config: PreTrainedConfig, pooling: str) -> PreTrainedModel:
+    """The pretrained encoder of a folder or Hub repository, in float32, which training needs."""
+    options = _head_options(config, pooling)
+    return AutoModel.from_pretrained(name_or_path, config=config, dtype=torch.float32, **options)
+
+
+def _head_options(config: PreTrainedConfig, pooling: str) -> dict[str, bool]:
+    parameters = inspect.signature(AutoModel._model_mapping[type(config)].__init__).parameters
+    return {"add_pooling_layer": pooling == "pooler"} if "add_pooling_layer" in parameters else {}
+
+
+def feature_size(config: PreTrainedConfig) -> int:
+    """Length of the pooled feature: encoders name it differently, and pyramids end in their last stage."""
+    for name in ("hidden_size", "hidden_dim"):
+        if isinstance(getattr(config, name, None), int):
+            return getattr(config, name)
+    if getattr(config, "hidden_sizes", None):
+        return config.hidden_sizes[-1]
+    raise ValueError(
+        f"{config.model_type!r} has no hidden_size, hidden_dim or hidden_sizes, so its features cannot be projected."
+    )
+
+
+def pool(outputs: ModelOutput, pooling: str, attention_mask: Tensor | None = None) -> Tensor:
+    """One feature per input, (batch, feature).
+
+    Args:
+        outputs: an encoder's output; its last_hidden_state is (batch, tokens, feature) or, from a convolutional
+            encoder, (batch, feature, height, width).
+        pooling: "cls", "mean" or "pooler".
+        attention_mask: (batch, tokens), 0 where a token is padding; the mean leaves those out.
+    """
+    if pooling == "pooler":
+        return outputs.pooler_output.flatten(1)
+    hidden = outputs.last_hidden_state
+    if pooling == "cls":
+        return hidden[:, 0]
+    if hidden.ndim == 4:
+        return hidden.mean((2, 3))
+    if attention_mask is None:
+        return hidden.mean(1)
+    weights = attention_mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
+
+def is_frozen(tower: nn.Module) -> bool:
+    """Whether nothing of an encoder is trained: its output for a poster or a plot then never changes."""
+    return not any(parameter.requires_grad for parameter in tower.parameters())

@@ -1,0 +1,149 @@
+"""The HF Trainer with a contrastive loss over the joint batch and an evaluation over the whole pool."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_gather
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import EvalLoopOutput
+
+from .losses import LOSSES, positives_by_id, symmetric_loss
+from .modeling_posterclip import MAX_LOGIT_SCALE, PosterCLIPModel, PosterCLIPOutput
+
+
+class EpochCallback(TrainerCallback):
+    """Tells the training data which epoch it is, by its attribute `epoch`.
+
+    A method named `set_epoch` would be called by the data loaders as well: not when they resume within an epoch,
+    and with a count of their own when they evaluate. Either makes a resumed run another one.
+    """
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Pass the epoch on to a dataset that wants to know."""
+        dataset = kwargs["train_dataloader"].dataset
+        if hasattr(dataset, "epoch"):
+            dataset.epoch = int(state.epoch or 0)
+
+
+class PosterCLIPTrainer(Trainer):
+    """Trains a `PosterCLIPModel`; every option of `TrainingArguments` keeps its meaning.
+
+    A batch holds the model's inputs and `labels`, the movie id of each pair. Three things differ from Trainer:
+
+    - With several processes, each poster is compared with the plots of all of them, and gradients flow back to
+      where the embeddings came from: the loss and the gradients are those of one process on the joint batch.
+    - Evaluation embeds every poster and plot once and reports the loss over the whole pool; `compute_metrics` gets
+      `predictions=(image_embeds, text_embeds)` and `label_ids`, the movie ids.
+    - The temperature is held in 1..100 after each step, as in CLIP (Radford et al. 2021, section 2.5).
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.add_callback(EpochCallback)
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The loss of the joint batch; a mean over its pairs, so accumulation steps are averaged, not summed."""
+        labels = inputs["labels"]
+        outputs: PosterCLIPOutput = model(**{name: value for name, value in inputs.items() if name != "labels"})
+        images, texts = outputs.image_embeds, outputs.text_embeds
+        if self.args.world_size > 1:
+            images, texts = torch.cat(all_gather(images)), torch.cat(all_gather(texts))
+            labels = self.accelerator.gather(labels)
+        clip = self._clip()
+        loss = symmetric_loss(LOSSES[clip.config.loss], clip.similarity(images, texts), labels)
+        return (loss, outputs) if return_outputs else loss
+
+    def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
+        """As in Trainer, with the temperature clamped after each step."""
+        optimizer = super().create_optimizer(*args, **kwargs)
+        optimizer.register_step_post_hook(lambda *_: self._clamp_logit_scale())
+        return optimizer
+
+    @torch.no_grad()
+    def _clamp_logit_scale(self) -> None:
+        self._clip().logit_scale.clamp_(0, MAX_LOGIT_SCALE)
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[None, tuple[Tensor, Tensor], Tensor]:
+        """The embeddings and movie ids of a batch; its loss would depend on what else happens to be in it."""
+        inputs = self._prepare_inputs(inputs)
+        labels = inputs.pop("labels")
+        with torch.no_grad(), self.compute_loss_context_manager():
+            outputs = model(**inputs)
+        return None, (outputs.image_embeds.float(), outputs.text_embeds.float()), labels
+
+    def evaluation_loop(
+        self,
+        dataloader: DataLoader,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """As in Trainer, with the loss over all pairs of the pool."""
+        output = super().evaluation_loop(dataloader, description, False, ignore_keys, metric_key_prefix)
+        images, texts = (torch.from_numpy(np.asarray(array)) for array in output.predictions)
+        loss = pool_loss(self._clip(), images, texts, torch.from_numpy(np.asarray(output.label_ids)))
+        output.metrics[f"{metric_key_prefix}_loss"] = loss
+        return output
+
+    def _clip(self) -> PosterCLIPModel:
+        return self.accelerator.unwrap_model(self.model)
+
+
+@torch.no_grad()
+def pool_loss(
+    model: PosterCLIPModel, image_embeds: Tensor, text_embeds: Tensor, ids: Tensor, block_size: int = 1024
+) -> float:
+    """The model's loss over all pairs of a pool, in blocks: memory grows with the pool, not with its square.
+
+    Args:
+        model: gives temperature and loss.
+        image_embeds: (movies, projection_dim).
+        text_embeds: (movies, projection_dim), of the same movies in the same order.
+        ids: (movies,).
+        block_size: rows scored at a time.
+    """
+    loss, device = LOSSES[model.config.loss], model.device
+    image_embeds, text_embeds, ids = image_embeds.to(device), text_embeds.to(device), ids.to(device)
+    total = 0.0
+    for start in range(0, len(ids), block_size):
+        rows = slice(start, start + block_size)
+        positives = positives_by_id(ids[rows], ids)
+        for queries, candidates in ((image_embeds, text_embeds), (text_embeds, image_embeds)):
+            total += loss(model.similarity(queries[rows], candidates), positives).sum().item()
+    return total / (2 * len(ids))
+
+
+def resume_point(resume: str | None, output_dir: str) -> str | None:
+    """The checkpoint folder to resume from, or None to start anew.
+
+    Args:
+        resume: "True" for the newest whole checkpoint of `output_dir`, or a checkpoint's folder, or None.
+        output_dir: of the run. A checkpoint whose writing was cut off is passed over.
+    """
+    if resume is None or resume.lower() == "false":
+        return None
+    if resume.lower() != "true":
+        return resume
+    # Trainer writes the state last, so a folder without it is not whole.
+    whole = [state.parent for state in Path(output_dir).glob(f"checkpoint-*/{TRAINER_STATE_NAME}")]
+    return max(map(str, whole), key=lambda name: int(name.rsplit("-", 1)[1]), default=None)

@@ -1,0 +1,125 @@
+"""From a catalogue's movies to the batches a model takes."""
+
+import random
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from .processing_posterclip import PosterCLIPProcessor, to_rgb
+
+
+class MoviePairs(TorchDataset):
+    """Poster and plot of each movie, the plot drawn anew each epoch where a movie has several.
+
+    The draw is a function of (seed, epoch, index) alone, so a run that was interrupted goes on exactly as it would
+    have, whatever the number of workers.
+
+    Args:
+        movies: a catalogue's split, with the columns `image` and `plots`.
+        seed: of the draws.
+        image_features: (movies, feature), in place of the posters where the encoder is frozen.
+        text_features: (plots of all movies in order, feature), in place of the plots likewise.
+
+    Example:
+        >>> movies = Dataset.from_dict({"plots": [["A whale.", "A captain hunts a whale."]]})
+        >>> pairs = MoviePairs(movies, image_features=torch.zeros(1, 8))
+        >>> sorted(pairs[0])
+        ['image_features', 'label', 'text']
+    """
+
+    def __init__(
+        self,
+        movies: Dataset,
+        *,
+        seed: int = 0,
+        image_features: Tensor | None = None,
+        text_features: Tensor | None = None,
+    ) -> None:
+        self.movies = movies if image_features is None else movies.select_columns(["plots"])
+        self.seed = seed
+        self.image_features = image_features
+        self.text_features = text_features
+        counts = torch.tensor([len(plots) for plots in movies["plots"]])
+        self.first_plot = counts.cumsum(0) - counts
+        # Shared, so that workers which outlive an epoch see the next one.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    @property
+    def epoch(self) -> int:
+        """Which draw of plots the items show; the Trainer sets it at the start of each epoch."""
+        return int(self._epoch)
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        """The number of movies."""
+        return len(self.movies)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Poster and plot, or their features, and the movie's index as its label."""
+        movie = self.movies[index]
+        chosen = random.Random(f"{self.seed}-{self.epoch}-{index}").randrange(len(movie["plots"]))
+        pair: dict[str, Any] = {"label": index}
+        if self.image_features is None:
+            pair["image"] = to_rgb(movie["image"])
+        else:
+            pair["image_features"] = self.image_features[index]
+        if self.text_features is None:
+            pair["text"] = movie["plots"][chosen]
+        else:
+            pair["text_features"] = self.text_features[self.first_plot[index] + chosen]
+        return pair
+
+
+class PairCollator:
+    """Makes a batch of model inputs, `labels` included, out of `MoviePairs` items."""
+
+    def __init__(self, processor: PosterCLIPProcessor) -> None:
+        self.processor = processor
+
+    def __call__(self, pairs: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Process what is raw, stack what is a feature already."""
+        images = [pair["image"] for pair in pairs] if "image" in pairs[0] else None
+        texts = [pair["text"] for pair in pairs] if "text" in pairs[0] else None
+        batch: dict[str, Tensor] = {}
+        if images or texts:
+            batch.update(self.processor(images=images, text=texts, return_tensors="pt"))
+        for name in ("image_features", "text_features"):
+            if name in pairs[0]:
+                batch[name] = torch.stack([pair[name] for pair in pairs])
+        batch["labels"] = torch.tensor([pair["label"] for pair in pairs])
+        return batch
+
+
+def with_first_plot(movies: Dataset) -> Dataset:
+    """The same movies with the first of their plots only, the one that evaluation uses."""
+    return movies.remove_columns("plots").add_column("plots", [plots[:1] for plots in movies["plots"]])
+
+
+def image_batches(
+    movies: Dataset, processor: PosterCLIPProcessor, *, batch_size: int = 32, workers: int = 0
+) -> DataLoader:
+    """`pixel_values` of every poster, in the order of the movies."""
+
+    def collate(rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+        return dict(processor(images=[row["image"] for row in rows], return_tensors="pt"))
+
+    return DataLoader(movies.select_columns("image"), batch_size, collate_fn=collate, num_workers=workers)
+
+
+def text_batches(
+    movies: Dataset, processor: PosterCLIPProcessor, *, batch_size: int = 32
+) -> DataLoader:
+    """`input_ids` and `attention_mask` of every plot of every movie, in their order."""
+
+    def collate(texts: list[str]) -> dict[str, Tensor]:
+        return dict(processor(text=texts, return_tensors="pt"))
+
+    plots = [plot for plots in movies["plots"] for plot in plots]
+    return DataLoader(plots, batch_size, collate_fn=collate)

@@ -1,0 +1,28 @@
+"""Score a poster against plots with a saved model: `python scripts/match.py MODEL POSTER PLOT [PLOT ...]`.
+
+Uses the auto classes alone, as anyone would who has the folder or the Hub repository and no clone.
+"""
+
+import argparse
+
+from PIL import Image
+from transformers import AutoModel, AutoProcessor
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the plots, best first."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", help="a saved folder or a Hub repository; its code is run")
+    parser.add_argument("poster", help="an image file")
+    parser.add_argument("plot", nargs="+")
+    options = parser.parse_args(arguments)
+    model = AutoModel.from_pretrained(options.model, trust_remote_code=True).eval()
+    processor = AutoProcessor.from_pretrained(options.model, trust_remote_code=True)
+    inputs = processor(images=Image.open(options.poster), text=options.plot, return_tensors="pt", padding=True)
+    scores = model(**inputs).logits_per_image[0].softmax(0).tolist()
+    for score, plot in sorted(zip(scores, options.plot, strict=True), reverse=True):
+        print(f"{score:7.2%}  {plot}")
+
+
+if __name__ == "__main__":
+    main()

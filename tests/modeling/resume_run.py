@@ -1,0 +1,72 @@
+"""One training run of a tiny model, as a process that can be killed: `resume_run.py VISION TEXT FOLDER [KILL_STEP]`.
+
+Without a step to be killed at, it resumes from the folder's last checkpoint if there is one. Towers are trained in
+full, plots are drawn anew each epoch, and the best model is loaded at the end.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset
+from PIL import Image
+from transformers import TrainerCallback, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from modeling.trainer import PosterCLIPTrainer
+from processing.collation import MoviePairs, PairCollator
+from tests.tiny import tiny_model, tiny_processor
+
+STEPS_PER_EPOCH, EPOCHS = 4, 3
+
+
+class KillAt(TrainerCallback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def tiny_movies(count: int = 2 * STEPS_PER_EPOCH) -> Dataset:
+    pixels = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    plots = [[letters[i : i + 3 + draw] for draw in range(3)] for i in range(count)]
+    return Dataset.from_dict({"image": [Image.fromarray(image) for image in pixels], "plots": plots})
+
+
+def run(vision: str, text: str, folder: Path, *callbacks: TrainerCallback) -> PosterCLIPTrainer:
+    processor = tiny_processor()
+    pairs = MoviePairs(tiny_movies())
+    trainer = PosterCLIPTrainer(
+        tiny_model(vision, text),
+        TrainingArguments(
+            str(folder),
+            num_train_epochs=EPOCHS,
+            per_device_train_batch_size=2,
+            learning_rate=1e-2,
+            eval_strategy="steps",
+            eval_steps=2,
+            save_steps=2,
+            load_best_model_at_end=True,
+            remove_unused_columns=False,
+            report_to="none",
+            disable_tqdm=True,
+            use_cpu=True,
+        ),
+        data_collator=PairCollator(processor),
+        train_dataset=pairs,
+        eval_dataset=pairs,
+        processing_class=processor,
+        callbacks=list(callbacks),
+    )
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(folder) if folder.exists() else None)
+    return trainer
+
+
+if __name__ == "__main__":
+    kill = [KillAt(int(sys.argv[4]))] if len(sys.argv) > 4 else []
+    run(sys.argv[1], sys.argv[2], Path(sys.argv[3]), *kill)

@@ -1,0 +1,104 @@
+"""Tiny random encoders of every family in the tested matrix, and a processor for them."""
+
+import string
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import (
+    BertConfig,
+    CLIPVisionConfig,
+    ConvNextConfig,
+    Dinov2Config,
+    DistilBertConfig,
+    EfficientNetConfig,
+    ModernBertConfig,
+    MPNetConfig,
+    PreTrainedConfig,
+    PreTrainedTokenizerFast,
+    ResNetConfig,
+    RobertaConfig,
+    SiglipVisionConfig,
+    SwinConfig,
+    ViTConfig,
+    ViTImageProcessor,
+)
+
+from modeling import PosterCLIPConfig, PosterCLIPModel
+from processing import PosterCLIPProcessor
+
+IMAGE_SIZE = 32
+_transformer = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+_patches = {**_transformer, "image_size": IMAGE_SIZE, "patch_size": 8}
+
+VISION: dict[str, PreTrainedConfig] = {
+    "vit": ViTConfig(**_patches),
+    "resnet": ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic"),
+    "efficientnet": EfficientNetConfig(
+        image_size=IMAGE_SIZE,
+        in_channels=[32, 8],
+        out_channels=[8, 16],
+        kernel_sizes=[3, 3],
+        strides=[1, 2],
+        num_block_repeats=[1, 1],
+        expand_ratios=[1, 2],
+        depthwise_padding=[],
+        hidden_dim=1280,
+        width_coefficient=1.0,
+        depth_coefficient=1.0,
+    ),
+    "convnext": ConvNextConfig(hidden_sizes=[8, 16], depths=[1, 1], num_stages=2, drop_path_rate=0.1),
+    "dinov2": Dinov2Config(**_patches),
+    "swin": SwinConfig(image_size=IMAGE_SIZE, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[2, 2], window_size=4),
+    "clip_vision_model": CLIPVisionConfig(**_patches),
+    "siglip_vision_model": SiglipVisionConfig(**_patches),
+}
+
+_tokens = {"vocab_size": 64, "pad_token_id": 0}
+TEXT: dict[str, PreTrainedConfig] = {
+    "bert": BertConfig(**_transformer, **_tokens, max_position_embeddings=40),
+    "mpnet": MPNetConfig(**_transformer, **_tokens, max_position_embeddings=40),
+    "distilbert": DistilBertConfig(dim=16, n_layers=2, n_heads=2, hidden_dim=32, **_tokens, max_position_embeddings=40),
+    "roberta": RobertaConfig(**_transformer, **_tokens, max_position_embeddings=40),
+    "modernbert": ModernBertConfig(**_transformer, **_tokens, max_position_embeddings=40, cls_token_id=1, sep_token_id=2, bos_token_id=1, eos_token_id=2),
+}
+
+
+def tiny_model(vision: str = "vit", text: str = "bert", *, seed: int = 0, **fields) -> PosterCLIPModel:
+    """A small model of two named families, its weights drawn with `seed`."""
+    torch.manual_seed(seed)
+    config = PosterCLIPConfig(
+        vision_config=VISION[vision].to_dict(), text_config=TEXT[text].to_dict(), **{"projection_dim": 8, **fields}
+    )
+    return PosterCLIPModel(config)
+
+
+def tiny_processor(max_length: int = 32) -> PosterCLIPProcessor:
+    """Letters are tokens; images become 32 x 32."""
+    words = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", *string.ascii_letters]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        unk_token="[UNK]",
+        model_max_length=max_length,
+    )
+    images = ViTImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE})
+    return PosterCLIPProcessor(image_processor=images, tokenizer=fast)
+
+
+def tiny_batch(pairs: int = 4, tokens: int = 6, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Random pixels and tokens; the last plot is one token shorter than the others."""
+    generator = torch.Generator().manual_seed(seed)
+    mask = torch.ones(pairs, tokens, dtype=torch.long)
+    mask[-1, -1] = 0
+    return {
+        "pixel_values": torch.randn(pairs, 3, IMAGE_SIZE, IMAGE_SIZE, generator=generator),
+        "input_ids": torch.randint(4, 64, (pairs, tokens), generator=generator) * mask,
+        "attention_mask": mask,
+    }
