@@ -10,7 +10,7 @@ from transformers.configuration_utils import SubConfigSpec
 
 # Per family, the poolings that mean something; the first is the default. A family that is not listed pools as
 # "mean", which every encoder allows.
-VISION_POOLINGS: dict[str, tuple[str, ...]] = {
+_VISION_POOLINGS: dict[str, tuple[str, ...]] = {
     "vit": ("cls", "mean", "pooler"),
     "dinov2": ("cls", "mean"),
     "clip_vision_model": ("pooler", "cls", "mean"),
@@ -20,20 +20,23 @@ VISION_POOLINGS: dict[str, tuple[str, ...]] = {
     "efficientnet": ("pooler", "mean"),
     "convnext": ("pooler", "mean"),
 }
-TEXT_POOLINGS: dict[str, tuple[str, ...]] = {
+_TEXT_POOLINGS: dict[str, tuple[str, ...]] = {
     "bert": ("mean", "cls", "pooler"),
     "roberta": ("mean", "cls", "pooler"),
     "mpnet": ("mean", "cls", "pooler"),
     "distilbert": ("mean", "cls"),
     "modernbert": ("mean", "cls"),
 }
+_POOLINGS: dict[str, dict[str, tuple[str, ...]]] = {"vision": _VISION_POOLINGS, "text": _TEXT_POOLINGS}
 
 # What transformers itself hands to a config beside the declared fields.
 _FOREIGN_FIELDS = {"auto_map", "attn_implementation", "experts_implementation", "name_or_path", "num_labels"}
 _FOREIGN_FIELDS |= {"model_type", "output_attentions", "torch_dtype", "use_cache"}
 
 
-def _check_model_type(field: str, config: PreTrainedConfig | dict | None) -> None:
+def _check_tower(field: str, config: Any) -> None:
+    if not (config is None or isinstance(config, dict | PreTrainedConfig)):
+        raise ValueError(f"{field} must be a transformers configuration or a dict, not {type(config).__name__}.")
     model_type = config.get("model_type") if isinstance(config, dict) else None
     if model_type is not None and model_type not in CONFIG_MAPPING:
         near = get_close_matches(model_type, CONFIG_MAPPING.keys(), n=3)
@@ -46,12 +49,12 @@ class PosterCLIPConfig(PreTrainedConfig):
     """Configuration of a `PosterCLIPModel`.
 
     Args:
-        vision_config: the poster encoder's configuration, any family that `AutoModel` knows.
+        vision_config: the poster encoder's configuration, or a dict of one, of any family that `AutoModel` knows.
         text_config: the plot encoder's configuration, likewise.
         projection_dim: size of the shared embedding space.
         vision_pooling, text_pooling: how an encoder's output becomes one feature: its class token (`cls`), the
-            mean over tokens or positions (`mean`), or the encoder's own pooling head (`pooler`). `None` takes the
-            usual one of the family.
+            mean over tokens or positions (`mean`), or the encoder's own pooling head (`pooler`). `auto` becomes
+            the usual one of the family.
         loss: `contrastive` (symmetric InfoNCE) or `sigmoid` (SigLIP).
         logit_scale_init_value: the learnable temperature starts at exp of this; 2.6592 is CLIP's ln(1 / 0.07).
         logit_bias_init_value: where the sigmoid loss's learnable bias starts; -10 is SigLIP's. The contrastive
@@ -73,11 +76,11 @@ class PosterCLIPConfig(PreTrainedConfig):
     # Batch-local logits say nothing about the whole pool, so evaluation gathers the embeddings only.
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["logits_per_image", "logits_per_text"]
 
-    vision_config: PreTrainedConfig | dict | None = None
-    text_config: PreTrainedConfig | dict | None = None
+    vision_config: Any = None
+    text_config: Any = None
     projection_dim: int = 512
-    vision_pooling: Literal["cls", "mean", "pooler"] | None = None
-    text_pooling: Literal["cls", "mean", "pooler"] | None = None
+    vision_pooling: Literal["auto", "cls", "mean", "pooler"] = "auto"
+    text_pooling: Literal["auto", "cls", "mean", "pooler"] = "auto"
     loss: Literal["contrastive", "sigmoid"] = "contrastive"
     logit_scale_init_value: float | int = 2.6592
     logit_bias_init_value: float | int = -10.0
@@ -89,12 +92,12 @@ class PosterCLIPConfig(PreTrainedConfig):
             own = [field.name for field in fields(self) if field not in fields(PreTrainedConfig)]
             raise ValueError(f"PosterCLIPConfig has no field {', '.join(unknown)}; its own are {', '.join(own)}.")
         for tower in ("vision_config", "text_config"):
-            _check_model_type(tower, getattr(self, tower))
+            _check_tower(tower, getattr(self, tower))
         super().__post_init__(**kwargs)
-        if self.vision_pooling is None:
-            self.vision_pooling = VISION_POOLINGS.get(self.vision_config.model_type, ("mean",))[0]
-        if self.text_pooling is None:
-            self.text_pooling = TEXT_POOLINGS.get(self.text_config.model_type, ("mean",))[0]
+        for tower, poolings in _POOLINGS.items():
+            if getattr(self, f"{tower}_pooling") == "auto":
+                family = getattr(self, f"{tower}_config").model_type
+                setattr(self, f"{tower}_pooling", poolings.get(family, ("mean",))[0])
 
     def validate_projection(self) -> None:
         """The embedding space needs a dimension."""
@@ -103,7 +106,7 @@ class PosterCLIPConfig(PreTrainedConfig):
 
     def validate_pooling(self) -> None:
         """A pooling that the family does not have would read a meaningless vector."""
-        for tower, poolings in (("vision", VISION_POOLINGS), ("text", TEXT_POOLINGS)):
+        for tower, poolings in _POOLINGS.items():
             family, pooling = getattr(self, f"{tower}_config").model_type, getattr(self, f"{tower}_pooling")
             if pooling not in poolings.get(family, (pooling,)):
                 raise ValueError(

@@ -1,6 +1,7 @@
 """PosterCLIP: a poster encoder and a plot encoder that meet in one embedding space."""
 
 import math
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +57,7 @@ class PosterCLIPModel(PreTrainedModel):
     config: PosterCLIPConfig
     base_model_prefix = "posterclip"
     main_input_name = "pixel_values"
-    input_modalities = ("image", "text")
+    input_modalities = ["image", "text"]  # noqa: RUF012 (transformers' form)
     supports_gradient_checkpointing = True
     # The loss is a mean over the batch: Trainer shall average it over accumulation steps, not sum it.
     accepts_loss_kwargs = False
@@ -75,6 +76,16 @@ class PosterCLIPModel(PreTrainedModel):
         if config.loss == "sigmoid":
             self.logit_bias = nn.Parameter(torch.tensor(float(config.logit_bias_init_value)))
         self.post_init()
+
+    def initialize_weights(self) -> None:
+        """As in transformers, but each encoder first and by itself.
+
+        Within a model that is not transformers' own, the rules that an encoder has for its containers (attention
+        blocks of CLIP and ModernBERT) would be skipped.
+        """
+        self.vision_model.initialize_weights()
+        self.text_model.initialize_weights()
+        super().initialize_weights()
 
     def _init_weights(self, module: nn.Module) -> None:
         # The encoders initialise themselves; this is for what is PosterCLIP's own.
@@ -99,11 +110,15 @@ class PosterCLIPModel(PreTrainedModel):
                 "google/vit-base-patch16-224", "google-bert/bert-base-uncased", projection_dim=128
             )
         """
-        sides = {"vision_config": tower_config(vision, "vision"), "text_config": tower_config(text, "text")}
-        model = cls(PosterCLIPConfig(**sides, **fields))
-        config = model.config
+        config = PosterCLIPConfig(
+            vision_config=tower_config(vision, "vision"), text_config=tower_config(text, "text"), **fields
+        )
+        model = cls(config)
         model.vision_model = load_tower(vision, config.vision_config, config.vision_pooling)
         model.text_model = load_tower(text, config.text_config, config.text_pooling)
+        for name, side in ((vision, config.vision_config), (text, config.text_config)):
+            # A Hub name says where an encoder came from; a path says where it lay on somebody's disk.
+            side.name_or_path = "" if os.path.isdir(name) else name
         return model
 
     def train(self, mode: bool = True) -> "PosterCLIPModel":
@@ -176,16 +191,22 @@ class PosterCLIPModel(PreTrainedModel):
         if text_features is None and input_ids is not None:
             text_features = self.text_features(input_ids, attention_mask)
 
-        output = PosterCLIPOutput()
+        image_embeds = text_embeds = logits = loss = None
         if image_features is not None:
-            output.image_embeds = F.normalize(self.visual_projection(image_features), dim=-1)
+            image_embeds = F.normalize(self.visual_projection(image_features), dim=-1)
         if text_features is not None:
-            output.text_embeds = F.normalize(self.text_projection(text_features), dim=-1)
-        if image_features is not None and text_features is not None:
-            output.logits_per_image = self.similarity(output.image_embeds, output.text_embeds)
-            output.logits_per_text = output.logits_per_image.T
+            text_embeds = F.normalize(self.text_projection(text_features), dim=-1)
+        if image_embeds is not None and text_embeds is not None:
+            logits = self.similarity(image_embeds, text_embeds)
         if labels is not None or return_loss:
-            output.loss = self._pair_loss(output.logits_per_image, labels)
+            loss = self._pair_loss(logits, labels)
+        output = PosterCLIPOutput(
+            loss=loss,
+            logits_per_image=logits,
+            logits_per_text=None if logits is None else logits.T,
+            image_embeds=image_embeds,
+            text_embeds=text_embeds,
+        )
         return output if return_dict is not False else output.to_tuple()
 
     def similarity(self, image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
@@ -204,7 +225,7 @@ class PosterCLIPModel(PreTrainedModel):
 
 def _with_pooler(outputs: ModelOutput, pooler_output: Tensor) -> BaseModelOutputWithPooling:
     return BaseModelOutputWithPooling(
-        last_hidden_state=outputs.last_hidden_state,
+        last_hidden_state=outputs["last_hidden_state"],
         pooler_output=pooler_output,
         hidden_states=outputs.get("hidden_states"),
         attentions=outputs.get("attentions"),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import ModelOutput
+from transformers.models.auto.auto_factory import _get_model_class
 
 
 def tower_config(name_or_path: str, side: str) -> PreTrainedConfig:
@@ -13,7 +14,13 @@ def tower_config(name_or_path: str, side: str) -> PreTrainedConfig:
 
     Of a checkpoint that holds two encoders (CLIP, SigLIP) it is that of `side`, "vision" or "text".
     """
-    config = AutoConfig.from_pretrained(name_or_path)
+    try:
+        config = AutoConfig.from_pretrained(name_or_path)
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f"Cannot load the {side} encoder {name_or_path!r}. Name a folder that holds one, or a Hub repository while "
+            f"the Hub can be reached. transformers says: {str(error).splitlines()[0]}"
+        ) from error
     return getattr(config, f"{side}_config", config)
 
 
@@ -29,7 +36,7 @@ def load_tower(name_or_path: str, config: PreTrainedConfig, pooling: str) -> Pre
 
 
 def _head_options(config: PreTrainedConfig, pooling: str) -> dict[str, bool]:
-    parameters = inspect.signature(AutoModel._model_mapping[type(config)].__init__).parameters
+    parameters = inspect.signature(_get_model_class(config, AutoModel._model_mapping)).parameters
     return {"add_pooling_layer": pooling == "pooler"} if "add_pooling_layer" in parameters else {}
 
 
@@ -55,8 +62,8 @@ def pool(outputs: ModelOutput, pooling: str, attention_mask: Tensor | None = Non
         attention_mask: (batch, tokens), 0 where a token is padding; the mean leaves those out.
     """
     if pooling == "pooler":
-        return outputs.pooler_output.flatten(1)
-    hidden = outputs.last_hidden_state
+        return outputs["pooler_output"].flatten(1)
+    hidden = outputs["last_hidden_state"]
     if pooling == "cls":
         return hidden[:, 0]
     if hidden.ndim == 4:
@@ -65,7 +72,6 @@ def pool(outputs: ModelOutput, pooling: str, attention_mask: Tensor | None = Non
         return hidden.mean(1)
     weights = attention_mask.unsqueeze(-1).to(hidden.dtype)
     return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
-
 
 
 def is_frozen(tower: nn.Module) -> bool:

@@ -13,7 +13,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
 from .losses import LOSSES, positives_by_id, symmetric_loss
-from .modeling_posterclip import MAX_LOGIT_SCALE, PosterCLIPModel, PosterCLIPOutput
+from .modeling_posterclip import MAX_LOGIT_SCALE, PosterCLIPModel
 
 
 class EpochCallback(TrainerCallback):
@@ -57,7 +57,7 @@ class PosterCLIPTrainer(Trainer):
     ) -> Any:
         """The loss of the joint batch; a mean over its pairs, so accumulation steps are averaged, not summed."""
         labels = inputs["labels"]
-        outputs: PosterCLIPOutput = model(**{name: value for name, value in inputs.items() if name != "labels"})
+        outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
         images, texts = outputs.image_embeds, outputs.text_embeds
         if self.args.world_size > 1:
             images, texts = torch.cat(all_gather(images)), torch.cat(all_gather(texts))
@@ -82,7 +82,7 @@ class PosterCLIPTrainer(Trainer):
         inputs: dict[str, Tensor],
         prediction_loss_only: bool,
         ignore_keys: list[str] | None = None,
-    ) -> tuple[None, tuple[Tensor, Tensor], Tensor]:
+    ) -> tuple[None, Any, Tensor]:
         """The embeddings and movie ids of a batch; its loss would depend on what else happens to be in it."""
         inputs = self._prepare_inputs(inputs)
         labels = inputs.pop("labels")
@@ -102,8 +102,7 @@ class PosterCLIPTrainer(Trainer):
         output = super().evaluation_loop(dataloader, description, False, ignore_keys, metric_key_prefix)
         images, texts = (torch.from_numpy(np.asarray(array)) for array in output.predictions)
         loss = pool_loss(self._clip(), images, texts, torch.from_numpy(np.asarray(output.label_ids)))
-        output.metrics[f"{metric_key_prefix}_loss"] = loss
-        return output
+        return output._replace(metrics={f"{metric_key_prefix}_loss": loss, **(output.metrics or {})})
 
     def _clip(self) -> PosterCLIPModel:
         return self.accelerator.unwrap_model(self.model)

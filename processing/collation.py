@@ -113,13 +113,11 @@ def image_batches(
     return DataLoader(movies.select_columns("image"), batch_size, collate_fn=collate, num_workers=workers)
 
 
-def text_batches(
-    movies: Dataset, processor: PosterCLIPProcessor, *, batch_size: int = 32
-) -> DataLoader:
+def text_batches(movies: Dataset, processor: PosterCLIPProcessor, *, batch_size: int = 32) -> DataLoader:
     """`input_ids` and `attention_mask` of every plot of every movie, in their order."""
 
     def collate(texts: list[str]) -> dict[str, Tensor]:
         return dict(processor(text=texts, return_tensors="pt"))
 
-    plots = [plot for plots in movies["plots"] for plot in plots]
+    plots: Any = [plot for plots in movies["plots"] for plot in plots]
     return DataLoader(plots, batch_size, collate_fn=collate)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageOps
 from transformers import AutoImageProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
 from transformers.processing_utils import ProcessingKwargs, Unpack
@@ -23,8 +24,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "I":
         image = image.point(lambda value: value / 257).convert("L")
     elif image.mode == "F":
-        low, high = image.getextrema()
-        image = image.point(lambda value: (value - low) * (255 / ((high - low) or 1))).convert("L")
+        low, high = np.asarray(image).min(), np.asarray(image).max()
+        image = Image.fromarray(((np.asarray(image) - low) * (255 / ((high - low) or 1))).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -34,7 +35,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 class PosterCLIPProcessingKwargs(ProcessingKwargs, total=False):
     """Plots are padded to the longest of the batch and cut at the tokenizer's `model_max_length`."""
 
-    _defaults = {"text_kwargs": {"padding": True, "truncation": True}}  # noqa: RUF012 (transformers' form)
+    _defaults = {"text_kwargs": {"padding": True, "truncation": True}}  # type: ignore[misc]  # noqa: RUF012 (transformers' form)
 
 
 class PosterCLIPProcessor(ProcessorMixin):

@@ -24,7 +24,11 @@ def write_results(path: Path, results: dict[str, Any]) -> None:
         >>> sorted(json.loads(path.read_text()))
         ['R@1', 'time', 'versions']
     """
-    record = {**results, "versions": versions(), "time": datetime.now(timezone.utc).isoformat(timespec="seconds")}
+    record = {
+        **results,
+        "versions": versions(),
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
     text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(path.suffix + ".partial")

@@ -62,9 +62,7 @@ def ranks(
     return result
 
 
-def top_answers(
-    queries: Embeddings, candidates: Embeddings, k: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def top_answers(queries: Embeddings, candidates: Embeddings, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The k best candidates of each query, best first; among equal scores the lower index comes first.
 
     Embeddings are as in `ranks`. Returns indices into candidates and their scores, both of shape
@@ -160,9 +158,7 @@ class PoolResult:
         }
 
 
-def evaluate_pool(
-    image_embeds: Embeddings, text_embeds: Embeddings, image_ids: Ids, text_ids: Ids
-) -> PoolResult:
+def evaluate_pool(image_embeds: Embeddings, text_embeds: Embeddings, image_ids: Ids, text_ids: Ids) -> PoolResult:
     """Ranks in both directions: every poster against all plots, every plot against all posters.
 
     Shapes and errors are those of `ranks`; a movie may have several plots, and then has several right ones.

@@ -1,5 +1,6 @@
 """What the commands share: how arguments are read, and which lines of a library's log are not for users."""
 
+import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import yaml
+from datasets import disable_progress_bars
 from transformers import HfArgumentParser
 from transformers.utils import logging as transformers_logging
 
@@ -22,10 +24,12 @@ class CatalogueArguments:
         metadata={"help": "A folder with metadata.jsonl or .csv and posters, a MovieLens folder, or a dataset."}
     )
     plot_columns: list[str] | None = field(
-        default=None, metadata={"help": "Text columns to take as plots, in this order; known names by default."}
+        default=None,
+        metadata={"help": "Text columns to take as plots, in this order; known names by default."},
     )
     on_bad_rows: Literal["error", "skip"] = field(
-        default="error", metadata={"help": "error: name every bad row and stop. skip: leave them out and count."}
+        default="error",
+        metadata={"help": "error: name every bad row and stop. skip: leave them out and count."},
     )
 
     def load(self) -> Catalogue:
@@ -34,7 +38,7 @@ class CatalogueArguments:
 
 
 def parse(
-    classes: Sequence[type], arguments: Sequence[str] | None = None, positional: str | None = None
+    classes: Sequence[Any], arguments: Sequence[str] | None = None, positional: str | None = None
 ) -> tuple[Any, ...]:
     """Fill dataclasses from flags, or from a YAML file given first; a flag wins over the file.
 
@@ -44,39 +48,44 @@ def parse(
         positional: name of an argument without a flag; a namespace that holds it is returned last.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    parser = HfArgumentParser(tuple(classes), allow_abbrev=False)
+    usage = "%(prog)s [SETTINGS.yaml] [--name value ...]   (--help lists the names)"
+    parser = HfArgumentParser(tuple(classes), allow_abbrev=False, usage=usage)
     if positional:
         parser.add_argument(positional)
-    if arguments and arguments[0].endswith((".yaml", ".yml")):
-        try:
-            arguments = [*yaml_as_flags(Path(arguments[0])), *arguments[1:]]
-        except (OSError, ValueError) as error:
-            parser.error(str(error))
     try:
+        if arguments and arguments[0].endswith((".yaml", ".yml")):
+            settings = read_yaml(Path(arguments[0]))
+            if unknown := [name for name in settings if f"--{name}" not in parser._option_string_actions]:
+                raise ValueError(f"{arguments[0]}: there is no setting {', '.join(map(repr, unknown))}")
+            arguments = [*as_flags(settings), *arguments[1:]]
         return parser.parse_args_into_dataclasses(arguments)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
 
 
-def yaml_as_flags(path: Path) -> list[str]:
-    """The flags that say what a YAML mapping says.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "run.yaml"
-        >>> _ = path.write_text("bf16: true\\nlearning_rate: 1e-3\\ntrain_splits: [train, extra]\\n")
-        >>> yaml_as_flags(path)
-        ['--bf16', 'True', '--learning_rate', '1e-3', '--train_splits', 'train', 'extra']
-    """
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The settings that a YAML file holds; ValueError if it holds none."""
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from None
     if not isinstance(settings, dict):
         raise ValueError(f"{path} must hold a mapping of settings, like 'learning_rate: 1e-3'.")
+    return settings
+
+
+def as_flags(settings: dict[str, Any]) -> list[str]:
+    """The flags that say what a mapping says.
+
+    Example:
+        >>> as_flags({"bf16": True, "learning_rate": "1e-3", "train_splits": ["train", "extra"], "seed": None})
+        ['--bf16', 'True', '--learning_rate', '1e-3', '--train_splits', 'train', 'extra']
+    """
     flags = []
     for name, value in settings.items():
-        if value is not None:
+        if isinstance(value, dict):
+            flags += [f"--{name}", json.dumps(value)]
+        elif value is not None:
             flags += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
     return flags
 
@@ -84,6 +93,8 @@ def yaml_as_flags(path: Path) -> list[str]:
 def quiet_libraries() -> None:
     """Silence what every run repeats and no user can act on (the choice of image backend among others)."""
     transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    disable_progress_bars()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
 
 

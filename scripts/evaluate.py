@@ -39,7 +39,8 @@ class EvaluateArguments:
         metadata={"help": "Also judge train, validation and test as one pool, trained movies and others apart."},
     )
     trained_splits: list[str] = field(
-        default_factory=lambda: ["train"], metadata={"help": "For the seed's protocol: what the model was trained on."}
+        default_factory=lambda: ["train"],
+        metadata={"help": "For the seed's protocol: what the model was trained on."},
     )
     output: Path | None = field(default=None, metadata={"help": "JSON file; MODEL/results-SPLIT.json by default."})
     contact_sheet: Path | None = field(default=None, metadata={"help": "PNG of posters with their best plots."})
@@ -109,9 +110,7 @@ def judge_as_the_seed(
     return seed_protocol(images, texts, ids, trained)
 
 
-def draw_sheet(
-    movies: Dataset, embeds: tuple[np.ndarray, np.ndarray], pool: PoolResult, heading: str
-) -> Image.Image:
+def draw_sheet(movies: Dataset, embeds: tuple[np.ndarray, np.ndarray], pool: PoolResult, heading: str) -> Image.Image:
     """A contact sheet of posters spread evenly over the split, not chosen by how well they did."""
     images, texts = embeds
     rows = np.linspace(0, len(movies) - 1, min(SHEET_POSTERS, len(movies))).astype(int)

@@ -48,7 +48,9 @@ VISION: dict[str, PreTrainedConfig] = {
     ),
     "convnext": ConvNextConfig(hidden_sizes=[8, 16], depths=[1, 1], num_stages=2, drop_path_rate=0.1),
     "dinov2": Dinov2Config(**_patches),
-    "swin": SwinConfig(image_size=IMAGE_SIZE, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[2, 2], window_size=4),
+    "swin": SwinConfig(
+        image_size=IMAGE_SIZE, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[2, 2], window_size=4
+    ),
     "clip_vision_model": CLIPVisionConfig(**_patches),
     "siglip_vision_model": SiglipVisionConfig(**_patches),
 }
@@ -59,7 +61,15 @@ TEXT: dict[str, PreTrainedConfig] = {
     "mpnet": MPNetConfig(**_transformer, **_tokens, max_position_embeddings=40),
     "distilbert": DistilBertConfig(dim=16, n_layers=2, n_heads=2, hidden_dim=32, **_tokens, max_position_embeddings=40),
     "roberta": RobertaConfig(**_transformer, **_tokens, max_position_embeddings=40),
-    "modernbert": ModernBertConfig(**_transformer, **_tokens, max_position_embeddings=40, cls_token_id=1, sep_token_id=2, bos_token_id=1, eos_token_id=2),
+    "modernbert": ModernBertConfig(
+        **_transformer,
+        **_tokens,
+        max_position_embeddings=40,
+        cls_token_id=1,
+        sep_token_id=2,
+        bos_token_id=1,
+        eos_token_id=2,
+    ),
 }
 
 
@@ -67,7 +77,9 @@ def tiny_model(vision: str = "vit", text: str = "bert", *, seed: int = 0, **fiel
     """A small model of two named families, its weights drawn with `seed`."""
     torch.manual_seed(seed)
     config = PosterCLIPConfig(
-        vision_config=VISION[vision].to_dict(), text_config=TEXT[text].to_dict(), **{"projection_dim": 8, **fields}
+        vision_config=VISION[vision].to_dict(),
+        text_config=TEXT[text].to_dict(),
+        **{"projection_dim": 8, **fields},
     )
     return PosterCLIPModel(config)
 

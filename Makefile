@@ -1,0 +1,49 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := build/demo
+
+export HF_HUB_DISABLE_TELEMETRY := 1
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: help install demo test test-fast check format clean
+
+help: ## show this
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed ## set up .venv with tested versions
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "PosterCLIP needs Python 3.10 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	touch $@
+
+demo: install ## train, evaluate and load a model on the embedded stories
+	$(BIN)/python scripts/demo.py $(DEMO)
+	$(BIN)/python scripts/train.py scripts/configs/demo.yaml
+	$(BIN)/python scripts/evaluate.py $(DEMO)/model --catalogue $(DEMO)/catalogue --split test --contact_sheet $(DEMO)/contact_sheet.png
+	cd $(DEMO) && $(CURDIR)/$(BIN)/python $(CURDIR)/scripts/match.py model catalogue/posters/moby-dick.png \
+		"A captain hunts the white whale that took his leg." \
+		"A count leaves his castle in the mountains for London." \
+		"A girl loses a glass slipper at the ball."
+
+test: install ## run every test that needs no other data
+	$(BIN)/python -m pytest
+
+test-fast: install ## run the tests that take no more than a few seconds
+	$(BIN)/python -m pytest -m 'not slow'
+
+check: install ## lint, formatting, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install ## mend what ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what was built, the environment included
+	rm -rf build runs $(VENV) *.egg-info .mypy_cache .pytest_cache .ruff_cache

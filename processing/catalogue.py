@@ -1,0 +1,274 @@
+"""A catalogue of movies: any known layout in, one checked DatasetDict out."""
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from datasets import Dataset, DatasetDict, Features, Image, List, Value, concatenate_datasets
+
+from .posters import check_posters
+from .readers import read_source
+from .rows import CatalogueError, Row
+from .splits import SPLIT_SIZES, series_of, split_by_series
+
+__all__ = ["FEATURES", "BadRow", "Catalogue", "CatalogueError", "fingerprint", "load_catalogue"]
+
+FEATURES = Features(
+    id=Value("string"),
+    image=Image(),
+    plots=List(Value("string")),
+    title=Value("string"),
+    year=Value("int64"),
+    genres=List(Value("string")),
+    series=Value("string"),
+)
+HELD_OUT = ("validation", "test")
+MAX_PLOT = 100_000  # characters
+ABSENT = {"", "nan", "none", "null", "n/a", "(no genres listed)"}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be used, and why.
+
+    Example:
+        >>> print(BadRow("metadata.jsonl row 12 (id 45)", "posters/45.jpg", "image is truncated"))
+        metadata.jsonl row 12 (id 45), posters/45.jpg: image is truncated
+    """
+
+    row: str
+    file: str
+    reason: str
+
+    def __str__(self) -> str:
+        """One line, whatever the file holds."""
+        line = f"{self.row}, {self.file}: {self.reason}" if self.file else f"{self.row}: {self.reason}"
+        return " ".join(line.encode(errors="backslashreplace").decode().split())
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Checked movies, in splits with the columns of `FEATURES`, and what was left out.
+
+    Posters of a folder stay on disk: `image` holds their paths. `shared_series` counts the series of
+    validation and test that lie in another split too; splits made here have none.
+    """
+
+    source: str
+    splits: DatasetDict
+    bad_rows: list[BadRow]
+    plot_columns: list[str]
+    split_by: str
+    shared_series: int
+
+    def movies(self, names: Sequence[str]) -> Dataset:
+        """The movies of the named splits, one after the other.
+
+        Raises:
+            CatalogueError: a split is not there, or there are not two movies: a right one needs a wrong one.
+        """
+        if missing := [name for name in names if name not in self.splits]:
+            there = ", ".join(self.splits)
+            raise CatalogueError(f"{self.source} has no split {missing[0]!r}; it has {there}")
+        movies = concatenate_datasets([self.splits[name] for name in names])
+        if len(movies) < 2:
+            raise CatalogueError(
+                f"{' + '.join(names)} of {self.source} holds {len(movies)} movie: at least 2 are needed"
+            )
+        return movies
+
+    def report(self) -> dict[str, Any]:
+        """What was read, for the JSON file of a run."""
+        return {
+            "source": self.source,
+            "rows": {name: len(split) for name, split in self.splits.items()},
+            "bad_rows": {"count": len(self.bad_rows), "lines": [str(bad) for bad in self.bad_rows]},
+            "plot_columns": self.plot_columns,
+            "split_by": self.split_by,
+            "shared_series": self.shared_series,
+        }
+
+
+def load_catalogue(
+    source: str,
+    *,
+    plot_columns: Sequence[str] | None = None,
+    on_bad_rows: Literal["error", "skip"] = "error",
+    split_sizes: Mapping[str, float] = SPLIT_SIZES,
+    seed: int = 0,
+) -> Catalogue:
+    """Read a catalogue and check every row and every poster of it.
+
+    Args:
+        source: a folder (metadata.jsonl or metadata.csv with posters, the MovieLens layout, a saved dataset),
+            or any name that `datasets.load_dataset` takes.
+        plot_columns: the columns to take as plots, in this order; by default those with a known name.
+        on_bad_rows: "error" checks all rows, then stops; "skip" leaves bad ones out, logs and counts them.
+        split_sizes: the shares of the splits to make, by series, where the source has none.
+        seed: of those splits.
+
+    Raises:
+        CatalogueError: it cannot be read, rows are bad, or a split is empty; the message says which and why.
+
+    Example:
+        >>> catalogue = load_catalogue("my_movies", on_bad_rows="skip")  # doctest: +SKIP
+        >>> catalogue.report()["rows"]  # doctest: +SKIP
+        {'train': 112, 'validation': 16, 'test': 32}
+    """
+    found = read_source(source, plot_columns)
+    movies, problems = _check_rows(found.rows, found.plot_columns)
+    problems |= check_posters(found.images, [index for index in range(len(movies)) if index not in problems])
+    bad_rows = [_bad_row(found.rows[i], found.images[i]["image"], problems[i]) for i in sorted(problems)]
+    if bad_rows and on_bad_rows != "skip":
+        lines = [f"  {bad}" for bad in bad_rows[:20]]
+        if len(bad_rows) > 20:
+            lines.append(f"  and {len(bad_rows) - 20} more")
+        hint = "Mend them, or leave them out with --on_bad_rows skip."
+        raise CatalogueError("\n".join([f"{len(bad_rows)} bad rows in {source}:", *lines, hint]))
+    for bad in bad_rows:
+        logger.warning("left out: %s", bad)
+
+    good = [index for index in range(len(movies)) if index not in problems]
+    if not good:
+        raise CatalogueError(f"no rows are left of {source}: all {len(movies)} are bad, first {bad_rows[0]}")
+    series = [movies[index]["series"] for index in good]
+    names: list[str | None] = [movies[index]["split"] for index in good]
+    given = {movie.get("split") for movie in movies} - {None}
+    split_by = found.split_by
+    if not given:
+        split_by = f"series (seed {seed}, sizes {dict(split_sizes)})"
+        try:
+            names = [*split_by_series(series, split_sizes, seed)]
+        except ValueError as error:
+            raise CatalogueError(f"{source} cannot be split: {error}") from None
+    if None in names:
+        first = found.rows[good[names.index(None)]].where
+        message = f"{names.count(None)} of {len(names)} rows in {source} have no split, the others do"
+        raise CatalogueError(f"{message}; the first is {first}")
+    for name in given - set(names):
+        raise CatalogueError(f"no rows are left of split {name!r} in {source}: all its rows are bad")
+
+    # Bad rows stay in as blanks until `select`, which is lazy: no image is copied.
+    texts = {name: [movie.get(name) for movie in movies] for name in FEATURES if name != "image"}
+    table = Dataset.from_dict(texts, Features({name: FEATURES[name] for name in texts}))
+    table = concatenate_datasets([table, found.images], axis=1).select_columns(list(FEATURES))
+    table = table.cast_column("image", Image())
+    order = [name for name in dict.fromkeys([*SPLIT_SIZES, *names]) if name in names]
+    splits = {name: table.select([good[i] for i, of in enumerate(names) if of == name]) for name in order}
+    shared = _shared_series(series, names)
+    if shared:
+        logger.warning("%s: %d series of validation or test lie in another split too", source, shared)
+    return Catalogue(source, DatasetDict(splits), bad_rows, found.plot_columns, split_by, shared)
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """The sha256 over id, plots and image bytes of every row, in order: one for the same data anywhere."""
+    digest = hashlib.sha256()
+    columns = dataset.select_columns(["id", "plots", "image"]).cast_column("image", Image(decode=False))
+    for row in columns:
+        image = row["image"]
+        content = Path(image["path"]).read_bytes() if image["bytes"] is None else image["bytes"]
+        row["image"] = hashlib.sha256(content).hexdigest()
+        digest.update(json.dumps([row["id"], row["plots"], row["image"]]).encode())
+    return digest.hexdigest()
+
+
+def _check_rows(rows: Sequence[Row], columns: Sequence[str]) -> tuple[list[dict[str, Any]], dict[int, str]]:
+    """The fields of each movie but its image, plus `split`; and the reason of each bad row by its index."""
+    movies: list[dict[str, Any]] = []
+    problems: dict[int, str] = {}
+    taken: dict[str, str] = {}
+    for index, row in enumerate(rows):
+        movie: dict[str, Any] = {}
+        movies.append(movie)
+        try:
+            movie["split"] = _split(row.split)
+            if row.problem:
+                raise ValueError(row.problem)
+            movie |= _movie(row.fields, columns)
+            if movie["id"] in taken:
+                raise ValueError(f"the id is taken by {taken[movie['id']]}")
+            taken[movie["id"]] = row.where
+        except ValueError as error:
+            problems[index] = str(error)
+    return movies, problems
+
+
+def _movie(fields: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+    number, title = _text(fields.get("id"), "id"), _text(fields.get("title"), "title")
+    if not number:
+        raise ValueError("no id")
+    plots = [plot for column in columns for plot in _texts(fields.get(column), column)]
+    if not plots:
+        raise ValueError("no plot")
+    if (longest := max(map(len, plots))) > MAX_PLOT:
+        raise ValueError(f"a plot of {longest} characters, the limit is {MAX_PLOT}")
+    genres = fields.get("genres")
+    return {
+        "id": number,
+        "plots": plots,
+        "title": title,
+        "year": _year(fields.get("year")),
+        "genres": _texts(re.split(r"[|,;]", genres) if isinstance(genres, str) else genres, "genres"),
+        "series": _text(fields.get("series"), "series") or (series_of(title) if title else number),
+    }
+
+
+def _text(value: Any, what: str) -> str:
+    """The value as text without space around it, "" if it is absent."""
+    if value is None or value != value:  # NaN
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise ValueError(f"{what} is not text but {type(value).__name__}")
+    text = str(value).strip()
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} is not UTF-8 text") from None
+    return text
+
+
+def _texts(value: Any, what: str) -> list[str]:
+    """The texts in a list, or the one text, without the absent ones."""
+    texts = [_text(item, what) for item in (value if isinstance(value, list) else [value])]
+    return [text for text in texts if text.lower() not in ABSENT]
+
+
+def _year(value: Any) -> int | None:
+    text = _text(value, "year")
+    if text.lower() in ABSENT:
+        return None
+    if not re.fullmatch(r"-?\d{1,4}(\.0)?", text):
+        raise ValueError(f"bad year {text[:20]!r}")
+    return int(float(text))
+
+
+def _split(value: Any) -> str | None:
+    name = _text(value, "split")
+    if name.lower() in ABSENT:
+        return None
+    if not re.fullmatch(r"\w+", name):
+        raise ValueError(f"bad name of a split {name[:20]!r}: letters, digits and _ only")
+    return name
+
+
+def _shared_series(series: Sequence[str], names: Sequence[str | None]) -> int:
+    of: dict[str, set[str | None]] = {}
+    for key, name in zip(series, names, strict=True):
+        of.setdefault(key, set()).add(name)
+    return sum(len(splits) > 1 and not splits.isdisjoint(HELD_OUT) for splits in of.values())
+
+
+def _bad_row(row: Row, image: Mapping[str, Any] | None, reason: str) -> BadRow:
+    number = row.fields.get("id")
+    where = row.where if number is None else f"{row.where} (id {str(number)[:40]})"
+    return BadRow(where, row.poster or Path((image or {}).get("path") or "").name, reason)

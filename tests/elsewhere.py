@@ -1,0 +1,19 @@
+"""Runs a script as somebody would who has a saved folder and nothing else of ours."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def run_without_clone(script: Path, *arguments: str, cwd: Path, cache: Path) -> str:
+    """What the script prints; it starts in `cwd` with an empty environment and cannot import the clone."""
+    environment = {
+        "HF_HOME": str(cache),
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": str(Path(__file__).parent),  # for no_clone, which then forbids the rest
+        "TQDM_DISABLE": "1",
+    }
+    command = [sys.executable, str(script), *arguments]
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout

@@ -1,0 +1,81 @@
+"""Every poster encoder with every plot encoder: loss, training step, save, load elsewhere, initialisation."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from modeling import PosterCLIPModel
+from tests.elsewhere import run_without_clone
+from tests.tiny import TEXT, VISION, tiny_batch, tiny_model
+
+PAIRS = list(product(VISION, TEXT))
+ONCE_EACH = [(vision, "bert") for vision in VISION] + [("vit", text) for text in TEXT if text != "bert"]
+
+
+@pytest.fixture(scope="module")
+def loaded_elsewhere(tmp_path_factory) -> Path:
+    """All pairs saved here, loaded by one clean process in an empty directory."""
+    root, empty, cache = (tmp_path_factory.mktemp(name) for name in ("saved", "empty", "cache"))
+    torch.save(tiny_batch(), root / "inputs.pt")
+    for vision, text in PAIRS:
+        tiny_model(vision, text).save_pretrained(root / f"{vision}-{text}")
+    run_without_clone(Path(__file__).with_name("load_elsewhere.py"), str(root), cwd=empty, cache=cache)
+    return root
+
+
+@pytest.mark.parametrize(("vision", "text"), PAIRS)
+def test_training_reaches_every_weight_and_lowers_the_loss(vision, text):
+    model, batch = tiny_model(vision, text).train(), tiny_batch()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(10):
+        torch.manual_seed(1)
+        loss = model(**batch, return_loss=True).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    untouched = {name for name, weight in model.named_parameters() if weight.grad is None}
+    assert untouched <= {"vision_model.embeddings.mask_token"}  # for masked pretraining only
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("vision", "text"), PAIRS)
+@pytest.mark.parametrize("auto", ["AutoModel", "AutoModelForZeroShotImageClassification"])
+def test_a_saved_folder_gives_the_same_bits_where_the_clone_is_not_importable(vision, text, auto, loaded_elsewhere):
+    with torch.no_grad():
+        here = tiny_model(vision, text).eval()(**tiny_batch())
+    there = torch.load(loaded_elsewhere / f"{vision}-{text}" / f"{auto}.pt")
+    assert there.keys() == here.keys()
+    for name, value in here.items():
+        assert torch.equal(value, there[name]), name
+
+
+@pytest.mark.parametrize(("vision", "text"), ONCE_EACH)
+def test_a_weight_that_the_file_lacks_is_initialised_as_in_a_new_model(vision, text, tmp_path):
+    new = tiny_model(vision, text)
+    new.save_pretrained(tmp_path)
+    name = "visual_projection.weight"
+    save_file({name: new.state_dict()[name]}, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    loaded = PosterCLIPModel.from_pretrained(tmp_path)
+
+    for name, expected in [*new.named_parameters(), *new.named_buffers()]:
+        found = loaded.get_parameter_or_buffer(name)
+        assert found.isfinite().all(), name
+        if not expected.is_floating_point() or expected.numel() == 1 or expected.std() == 0:
+            assert torch.equal(found, expected), name
+        elif expected.numel() >= 64:
+            assert 0.6 < found.std() / expected.std() < 1.6, name
+
+
+def test_the_temperature_and_bias_that_a_file_lacks_start_where_the_config_says(tmp_path):
+    model = tiny_model(loss="sigmoid", logit_scale_init_value=1.5, logit_bias_init_value=-3.0)
+    model.save_pretrained(tmp_path)
+    weights = {k: v for k, v in model.state_dict().items() if not k.startswith("logit")}
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    loaded = PosterCLIPModel.from_pretrained(tmp_path)
+    assert (loaded.logit_scale.item(), loaded.logit_bias.item()) == (1.5, -3.0)

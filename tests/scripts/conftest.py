@@ -1,0 +1,35 @@
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.tiny import tiny_model, tiny_processor
+
+SPLITS = ["train"] * 8 + ["validation"] * 4 + ["test"] * 6
+
+
+@pytest.fixture
+def catalogue(tmp_path) -> Path:
+    """Eighteen movies in three splits, two plots each."""
+    folder = tmp_path / "catalogue"
+    folder.mkdir()
+    rows = []
+    for i, split in enumerate(SPLITS):
+        Image.effect_noise((24, 32), 20 + 8 * i).save(folder / f"{i}.png")
+        letter = "abcdefghijklmnopqr"[i]
+        row = {"file_name": f"{i}.png", "id": i, "title": f"Movie {letter}", "split": split}
+        rows.append({**row, "plot_short": letter * 3, "plot_long": letter * 7})
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder
+
+
+@pytest.fixture
+def towers(tmp_path) -> list[str]:
+    """Flags that name two tiny pretrained encoders."""
+    model, processor = tiny_model(), tiny_processor()
+    model.vision_model.save_pretrained(tmp_path / "vision")
+    processor.image_processor.save_pretrained(tmp_path / "vision")
+    model.text_model.save_pretrained(tmp_path / "text")
+    processor.tokenizer.save_pretrained(tmp_path / "text")
+    return ["--vision", str(tmp_path / "vision"), "--text", str(tmp_path / "text"), "--projection_dim", "8"]

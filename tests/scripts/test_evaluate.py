@@ -1,0 +1,72 @@
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from modeling import PosterCLIPModel
+from processing.catalogue import load_catalogue
+from scripts import evaluate, match
+from tests.tiny import tiny_model, tiny_processor
+
+
+@pytest.fixture
+def model(tmp_path) -> str:
+    folder = tmp_path / "model"
+    tiny_model(projection_dim=4).save_pretrained(folder)
+    tiny_processor().save_pretrained(folder)
+    return str(folder)
+
+
+def test_results_are_printed_and_written(model, catalogue, tmp_path, capsys):
+    sheet = tmp_path / "sheet.png"
+    evaluate.main([model, "--catalogue", str(catalogue), "--seed_protocol", "True", "--contact_sheet", str(sheet)])
+    results = json.loads((tmp_path / "model" / "results-test.json").read_text())
+    assert results["metrics"]["pool"] == {"image_to_text": 6, "text_to_image": 6}
+    assert results["metrics"]["chance"]["image_to_text"]["R@1"] == pytest.approx(1 / 6)
+    assert {group: row["count"] for group, row in results["seed_protocol"].items()} == {
+        "all": 18,
+        "trained": 8,
+        "others": 10,
+    }
+    printed = capsys.readouterr().out
+    for word in ("image-to-text", "text-to-image", "chance", "R@10", "median rank", "trained"):
+        assert word in printed
+    assert Image.open(sheet).width > 1000
+
+
+def test_the_ranks_are_those_of_the_models_own_logits(model, catalogue):
+    """One forward over the whole pool, ranked by hand, gives what the script writes."""
+    evaluate.main([model, "--catalogue", str(catalogue), "--batch_size", "4", "--output", f"{model}/out.json"])
+    movies = load_catalogue(str(catalogue)).splits["test"]
+    clip, texts = PosterCLIPModel.from_pretrained(model).eval(), [plots[0] for plots in movies["plots"]]
+    with torch.no_grad():
+        logits = clip(
+            **tiny_processor()(images=list(movies["image"]), text=texts, return_tensors="pt")
+        ).logits_per_image
+    ranks = 1 + (logits > logits.diagonal()[:, None]).sum(1)
+    metrics = json.loads(open(f"{model}/out.json").read())["metrics"]["image_to_text"]
+    assert metrics["mean_rank"] == pytest.approx(ranks.double().mean().item())
+    assert metrics["R@1"] == pytest.approx((ranks == 1).double().mean().item())
+
+
+def test_a_split_that_is_not_there_is_named(model, catalogue):
+    with pytest.raises(SystemExit, match="holdout"):
+        evaluate.main([model, "--catalogue", str(catalogue), "--split", "holdout"])
+
+
+def test_a_split_of_one_movie_cannot_be_judged(model, catalogue):
+    rows = [json.loads(line) for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
+    rows[-1]["split"] = "lone"
+    (catalogue / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(SystemExit, match="lone.*at least 2"):
+        evaluate.main([model, "--catalogue", str(catalogue), "--split", "lone"])
+
+
+def test_match_puts_the_likelier_plot_first(model, catalogue, capsys):
+    plots = ["aaa", "bbbbbb", "cc"]
+    match.main([model, str(catalogue / "0.png"), *plots])
+    lines = capsys.readouterr().out.splitlines()
+    shares = [float(line.split("%")[0]) for line in lines]
+    assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(100, abs=0.1)
+    assert sorted(line.split("  ")[-1] for line in lines) == sorted(plots)

@@ -1,0 +1,62 @@
+"""What a user has who downloads a model: a folder, transformers, and nothing of ours."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from tests.elsewhere import run_without_clone
+from tests.tiny import tiny_model, tiny_processor
+
+PLOT = "A whale is hunted."
+
+
+@pytest.fixture(scope="module")
+def used_elsewhere(tmp_path_factory):
+    """A saved folder, what another process printed of it, and that process's outputs."""
+    root = tmp_path_factory.mktemp("root")
+    tiny_model("vit", "bert").save_pretrained(root / "model")
+    tiny_processor().save_pretrained(root / "model")
+    Image.effect_noise((40, 60), 90).convert("RGB").save(root / "poster.png")
+    script = Path(__file__).with_name("use_saved_folder.py")
+    arguments = [str(root / name) for name in ("model", "poster.png")] + [PLOT, str(root / "outputs.pt")]
+    empty, cache = tmp_path_factory.mktemp("empty"), tmp_path_factory.mktemp("cache")
+    return root, run_without_clone(script, *arguments, cwd=empty, cache=cache)
+
+
+@pytest.mark.slow
+def test_model_and_processor_give_the_same_scores(used_elsewhere):
+    root, _ = used_elsewhere
+    inputs = tiny_processor()(
+        images=Image.open(root / "poster.png"), text=[PLOT, "another"], return_tensors="pt", padding=True
+    )
+    with torch.no_grad():
+        here = tiny_model("vit", "bert").eval()(**inputs)
+    for name, value in torch.load(root / "outputs.pt").items():
+        torch.testing.assert_close(value, here[name], msg=name)
+
+
+@pytest.mark.slow
+def test_the_pipeline_tags_a_poster_with_genres(used_elsewhere):
+    tags = json.loads(used_elsewhere[1])
+    assert {tag["label"] for tag in tags} == {"Horror", "Comedy", "War"}
+    assert sum(tag["score"] for tag in tags) == pytest.approx(1)
+
+
+@pytest.mark.slow
+def test_saving_what_was_loaded_gives_the_same_folder(used_elsewhere):
+    root, _ = used_elsewhere
+    first, again = root / "model", root / "again"
+    assert {path.name for path in again.iterdir()} == {path.name for path in first.iterdir()}
+    for path in [*first.glob("*.py"), first / "model.safetensors"]:
+        assert path.read_bytes() == (again / path.name).read_bytes(), path.name
+
+
+def test_the_folder_holds_no_local_path(tmp_path):
+    for name in ("vision", "text"):
+        getattr(tiny_model(), f"{name}_model").save_pretrained(tmp_path / name)
+    model = type(tiny_model()).from_vision_text_pretrained(str(tmp_path / "vision"), str(tmp_path / "text"))
+    model.save_pretrained(tmp_path / "model")
+    assert str(tmp_path) not in (tmp_path / "model" / "config.json").read_text()

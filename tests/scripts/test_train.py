@@ -1,0 +1,115 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from modeling import PosterCLIPModel
+from scripts import train
+
+QUICK = ["--num_train_epochs", "2", "--per_device_train_batch_size", "4", "--use_cpu", "True", "--disable_tqdm", "True"]
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def test_a_run_writes_a_model_its_processor_and_its_record(catalogue, towers, tmp_path):
+    out = tmp_path / "run"
+    held_out = ["--eval_strategy", "epoch", "--save_strategy", "epoch", "--load_best_model_at_end", "True"]
+    train.main(
+        [
+            "--catalogue",
+            str(catalogue),
+            *towers,
+            *QUICK,
+            *held_out,
+            "--metric_for_best_model",
+            "MRR",
+            "--output_dir",
+            str(out),
+        ]
+    )
+    assert PosterCLIPModel.from_pretrained(out).config.projection_dim == 8
+    assert (out / "processing_posterclip.py").is_file() and (out / "tokenizer.json").is_file()
+    record = json.loads((out / "training.json").read_text())
+    assert record["catalogue"]["rows"] == {"train": 8, "validation": 4, "test": 6}
+    assert record["best_metric"] == max(entry["eval_MRR"] for entry in record["log"] if "eval_MRR" in entry)
+    assert record["versions"]["torch"] == torch.__version__
+
+
+def test_frozen_encoders_are_kept_and_the_rest_learns_the_same_as_without_shortcuts(catalogue, towers, tmp_path):
+    """Features of frozen encoders are computed once; the weights are those of computing them at every step."""
+    frozen = ["--freeze_vision", "True", "--freeze_text", "True", "--learning_rate", "1e-2"]
+    train.main(["--catalogue", str(catalogue), *towers, *QUICK, *frozen, "--output_dir", str(tmp_path / "once")])
+    once = weights(tmp_path / "once")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "is_frozen", lambda tower: False)
+        train.main(["--catalogue", str(catalogue), *towers, *QUICK, *frozen, "--output_dir", str(tmp_path / "always")])
+    for name, weight in weights(tmp_path / "always").items():
+        torch.testing.assert_close(once[name], weight, atol=1e-5, rtol=1e-4, msg=name)
+    for name, weight in weights(tmp_path / "text").items():
+        if not name.startswith("pooler"):
+            assert torch.equal(once[f"text_model.{name}"], weight), name
+
+
+def test_a_yaml_file_says_the_same_as_flags_and_a_flag_wins(catalogue, towers, tmp_path):
+    settings = tmp_path / "run.yaml"
+    settings.write_text(
+        f"catalogue: {catalogue}\nnum_train_epochs: 2\nper_device_train_batch_size: 4\nuse_cpu: true\n"
+        f"disable_tqdm: true\noutput_dir: {tmp_path / 'unused'}\nlearning_rate: 1e-3\n"
+    )
+    train.main([str(settings), *towers, "--output_dir", str(tmp_path / "yaml")])
+    flags = ["--catalogue", str(catalogue), *QUICK, "--learning_rate", "1e-3"]
+    train.main([*flags, *towers, "--output_dir", str(tmp_path / "flags")])
+    by_yaml, by_flags = weights(tmp_path / "yaml"), weights(tmp_path / "flags")
+    assert all(torch.equal(by_yaml[name], by_flags[name]) for name in by_flags)
+    assert not (tmp_path / "unused").exists()
+
+
+def test_a_saved_model_is_trained_further(catalogue, towers, tmp_path):
+    train.main(["--catalogue", str(catalogue), *towers, *QUICK, "--output_dir", str(tmp_path / "first")])
+    more = ["--model", str(tmp_path / "first"), "--train_splits", "train", "validation"]
+    train.main(["--catalogue", str(catalogue), *more, *QUICK, "--output_dir", str(tmp_path / "second")])
+    assert json.loads((tmp_path / "second" / "training.json").read_text())["train_splits"] == ["train", "validation"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--train_splits", "tain"], ["tain", "train, validation, test"]),
+        (["--vision", "no/such-model"], ["no/such-model"]),
+        (["--catalogue", "nowhere"], ["nowhere"]),
+        (["--text_pooling", "pooler", "--vision_pooling", "last"], ["vision_pooling", "last"]),
+        (["--lerning_rate", "1"], ["lerning_rate"]),
+        (["--eval_strategy", "epoch", "--eval_split", "dev"], ["dev"]),
+    ],
+)
+def test_a_wrong_argument_stops_the_run_with_its_name(flags, words, catalogue, towers, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        train.main(["--catalogue", str(catalogue), *towers, *QUICK, "--output_dir", str(tmp_path / "run"), *flags])
+    message = f"{stop.value.code} {capsys.readouterr().err}"
+    assert all(word in message for word in words), message
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("- a\n- b", "mapping"), ("a: [", "not YAML"), ("colour: red", "no setting 'colour'")]
+)
+def test_a_wrong_yaml_file_is_named(text, words, tmp_path, capsys):
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    with pytest.raises(SystemExit):
+        train.main([str(path)])
+    assert words in capsys.readouterr().err
+
+
+def test_a_bad_poster_stops_the_run_before_it_starts_or_is_counted(catalogue, towers, tmp_path):
+    (catalogue / "3.png").write_bytes(b"<!DOCTYPE html>")
+    arguments = ["--catalogue", str(catalogue), *towers, *QUICK, "--output_dir", str(tmp_path / "run")]
+    with pytest.raises(SystemExit, match=r"row 4 .*3\.png"):
+        train.main(arguments)
+    assert not (tmp_path / "run").exists()
+    train.main([*arguments, "--on_bad_rows", "skip"])
+    record = json.loads((tmp_path / "run" / "training.json").read_text())["catalogue"]
+    assert record["bad_rows"]["count"] == 1 and record["rows"]["train"] == 7

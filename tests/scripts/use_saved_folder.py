@@ -1,0 +1,28 @@
+"""Uses a saved folder by transformers alone: `use_saved_folder.py FOLDER POSTER PLOT OUT`."""
+
+import json
+import sys
+from pathlib import Path
+
+import no_clone  # noqa: F401
+import torch
+from PIL import Image
+from transformers import AutoImageProcessor, AutoModel, AutoProcessor, AutoTokenizer, pipeline
+
+folder, poster, plot, out = sys.argv[1:]
+model = AutoModel.from_pretrained(folder, trust_remote_code=True).eval()
+processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+again = Path(out).parent / "again"
+model.save_pretrained(again)
+processor.save_pretrained(again)
+
+with torch.no_grad():
+    inputs = processor(images=Image.open(poster), text=[plot, "another"], return_tensors="pt", padding=True)
+    torch.save(dict(model(**inputs)), out)
+assert AutoTokenizer.from_pretrained(folder, trust_remote_code=True)(plot).keys() == {
+    "input_ids",
+    "attention_mask",
+}
+assert AutoImageProcessor.from_pretrained(folder, trust_remote_code=True).size == processor.image_processor.size
+tagger = pipeline("zero-shot-image-classification", model=folder, trust_remote_code=True)
+print(json.dumps(tagger(poster, candidate_labels=["Horror", "Comedy", "War"], hypothesis_template="A {} film.")))
