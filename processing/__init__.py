@@ -1,7 +1,5 @@
 """A movie in, tensors out; embeddings in, answers out."""
 
-from transformers import AutoProcessor
-
 from .processing_posterclip import PosterCLIPProcessor
 
 __all__ = ["PosterCLIPProcessor"]

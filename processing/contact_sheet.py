@@ -26,9 +26,7 @@ INK, SOFT = "#26241f", "#7a756b"
 RIGHT, RIGHT_PAPER = "#1f7a4d", "#e6f3ea"
 MISSED = "#a6502a"
 
-PLAIN = str.maketrans(
-    {"–": "-", "—": "-", "−": "-", "×": "x", "ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "ł": "l"}
-)
+PLAIN = str.maketrans({"–": "-", "—": "-", "−": "-", "×": "x", "ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "ł": "l"})
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Corner = tuple[int, int]
@@ -183,9 +181,7 @@ def _draw_card(
         _draw_answer(draw, (left, top), width, answer)
         top += ANSWER_HEIGHT + 6
     if not any(answer.right for answer in answers):
-        _write(
-            draw, (left + PADDING, top + 4), f"The right plot is at rank {rank:,}", _font(17), MISSED, width
-        )
+        _write(draw, (left + PADDING, top + 4), f"The right plot is at rank {rank:,}", _font(17), MISSED, width)
 
 
 def _draw_answer(draw: ImageDraw.ImageDraw, corner: Corner, width: int, answer: Answer) -> None:

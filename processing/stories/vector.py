@@ -1,20 +1,20 @@
 """A small vector language, and the drawings that are written in it.
 
-`motifs.yaml` and `scenes.yaml` hold one shape a line, in a box 100 wide (motifs 100 high, scenes 150 high; y grows
-downwards):
+`motifs.yaml` and `scenes.yaml` hold one shape a line, in a box 100 wide (motifs 100 high, scenes 150 high; y
+grows downwards):
 
     poly  COLOUR points             straight-edged area
     curve COLOUR points             smooth area through the points; "x,y!" is a sharp corner
     oval  COLOUR centre radii [a]   ellipse, turned by a degrees
     line  COLOUR width points       straight stroke
     arc   COLOUR width points       smooth stroke; a width "9,2" tapers
-    fade  COLOUR COLOUR top,bottom  bands from one colour to the other, over the full width; the last one goes on
+    fade  COLOUR COLOUR top,bottom  bands from one colour to the other, full width; the last goes on
     use   NAME centre size [a] [COLOUR]   another motif, turned, perhaps as a silhouette
 
 Before a shape may stand `mirror` (a second copy, left-right), `turn N` (N copies around the middle),
 `repeat N dx,dy` (N copies in a row) or `scatter N w,h` (N copies strewn over an area).
-A colour is a role of the genre's palette (ink, main, accent, light, tint), a name of the colour table or #rrggbb;
-each `+` or `-` behind it makes it lighter or darker.
+A colour is a role of the genre's palette (ink, main, accent, light, tint), a name of the colour table or
+#rrggbb; each `+` or `-` behind it makes it lighter or darker.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from PIL import ImageColor
 
 Point = tuple[float, float]
 RGB = tuple[int, int, int]
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -43,6 +44,7 @@ class Mark:
     width: float = 0.0
 
     def moved(self, place: Callable[[Point], Point], scale: float = 1.0) -> Mark:
+        """The same mark elsewhere; the scale is for the width of its stroke."""
         return replace(self, points=tuple(map(place, self.points)), width=self.width * scale)
 
 
@@ -57,8 +59,9 @@ def drawings() -> dict[str, dict[str, Any]]:
 def motif_names() -> list[str]:
     """The motifs that a story may name.
 
-    >>> "whale" in motif_names()
-    True
+    Example:
+        >>> "whale" in motif_names()
+        True
     """
     return [name for name in drawings()["motifs"] if not name.startswith("_")]
 
@@ -66,8 +69,9 @@ def motif_names() -> list[str]:
 def scene_names() -> list[str]:
     """The scenes that a story may name.
 
-    >>> "sea" in scene_names()
-    True
+    Example:
+        >>> "sea" in scene_names()
+        True
     """
     return list(drawings()["scenes"])
 
@@ -78,7 +82,7 @@ def _numbers(word: str) -> Point:
 
 
 def _smooth(points: list[Point], corners: list[bool], closed: bool, steps: int = 8) -> tuple[Point, ...]:
-    """A Hermite curve through the points; each tangent is as long as its own segment, so that it never overshoots."""
+    """A Hermite curve through the points; a tangent is as long as its segment, so nothing overshoots."""
     n = len(points)
     result: list[Point] = []
 
@@ -106,7 +110,7 @@ def _oval(centre: Point, radii: Point, degrees: float = 0.0) -> tuple[Point, ...
 
 
 def _taper(points: tuple[Point, ...], widths: Point) -> tuple[Point, ...]:
-    """The outline of a stroke whose width runs from the first to the second, with a round end at each side."""
+    """The outline of a stroke whose width runs from the first to the second, with round ends."""
     left, right = [], []
     for i, (x, y) in enumerate(points):
         a, b = points[max(i - 1, 0)], points[min(i + 1, len(points) - 1)]
@@ -124,17 +128,29 @@ def _taper(points: tuple[Point, ...], widths: Point) -> tuple[Point, ...]:
     return (*left, *cap(left[-1], points[-1]), *reversed(right), *cap(right[0], points[0]))
 
 
+def _turned(angle: float, scale: float = 1.0, to: Point = (50, 50)) -> Callable[[Point], Point]:
+    """A turn around the middle of the box, which then comes to lie elsewhere."""
+    cos, sin = scale * math.cos(angle), scale * math.sin(angle)
+    return lambda p: (
+        to[0] + (p[0] - 50) * cos - (p[1] - 50) * sin,
+        to[1] + (p[0] - 50) * sin + (p[1] - 50) * cos,
+    )
+
+
+def _shifted(dx: float, dy: float) -> Callable[[Point], Point]:
+    return lambda p: (p[0] + dx, p[1] + dy)
+
+
+def _flipped(p: Point) -> Point:
+    return 100 - p[0], p[1]
+
+
 def _shape(kind: str, words: list[str]) -> list[Mark]:
     if kind == "use":
         name, centre, size = words[0], _numbers(words[1]), float(words[2]) / 100
         degrees = next((float(w) for w in words[3:] if w.lstrip("-").isdigit()), 0.0)
         tint = next((w for w in words[3:] if not w.lstrip("-").isdigit()), None)
-        cos, sin = size * math.cos(math.radians(degrees)), size * math.sin(math.radians(degrees))
-
-        def place(p: Point) -> Point:
-            x, y = p[0] - 50, p[1] - 50
-            return centre[0] + x * cos - y * sin, centre[1] + x * sin + y * cos
-
+        place = _turned(math.radians(degrees), size, centre)
         return [replace(m.moved(place, size), colour=tint or m.colour) for m in marks_of("motifs", name)]
     if kind == "fade":
         (top, bottom), steps = _numbers(words[2]), 64
@@ -161,29 +177,27 @@ def _line(text: str) -> list[Mark]:
     """One line of the language as marks: the copying words first, then the shape."""
     word, *rest = text.split()
     if word == "mirror":
-        return [m for mark in _line(" ".join(rest)) for m in (mark, mark.moved(lambda p: (100 - p[0], p[1])))]
+        return [m for mark in _line(" ".join(rest)) for m in (mark, mark.moved(_flipped))]
+    if word not in ("turn", "repeat", "scatter"):
+        return _shape(word, rest)
+    count = int(rest[0])
     if word == "turn":
-        angles = [2 * math.pi * k / int(rest[0]) for k in range(int(rest[0]))]
-
-        def around(p: Point, a: float) -> Point:
-            x, y = p[0] - 50, p[1] - 50
-            return 50 + x * math.cos(a) - y * math.sin(a), 50 + x * math.sin(a) + y * math.cos(a)
-
-        return [m.moved(lambda p, a=a: around(p, a)) for a in angles for m in _line(" ".join(rest[1:]))]
-    if word in ("repeat", "scatter"):
-        count, (w, h), marks = int(rest[0]), _numbers(rest[1]), _line(" ".join(rest[2:]))
-        rng = seeded(text)
-        shifts = [(w * k, h * k) if word == "repeat" else (w * rng.random(), h * rng.random()) for k in range(count)]
-        return [m.moved(lambda p, s=s: (p[0] + s[0], p[1] + s[1])) for s in shifts for m in marks]
-    return _shape(word, rest)
+        marks = _line(" ".join(rest[1:]))
+        places = [_turned(2 * math.pi * k / count) for k in range(count)]
+    else:
+        (w, h), marks, rng = _numbers(rest[1]), _line(" ".join(rest[2:])), seeded(text)
+        steps = [(k, k) if word == "repeat" else (rng.random(), rng.random()) for k in range(count)]
+        places = [_shifted(w * i, h * j) for i, j in steps]
+    return [mark.moved(place) for place in places for mark in marks]
 
 
-@lru_cache(maxsize=None)
+@cache
 def marks_of(kind: str, name: str) -> tuple[Mark, ...]:
     """The marks of a drawing; kind is "motifs" or "scenes".
 
-    >>> marks_of("motifs", "moon")[0].colour
-    'flame+'
+    Example:
+        >>> marks_of("motifs", "moon")[0].colour
+        'flame+'
     """
     marks: list[Mark] = []
     for number, line in enumerate(drawings()[kind][name].splitlines(), 1):
@@ -197,8 +211,9 @@ def marks_of(kind: str, name: str) -> tuple[Mark, ...]:
 def seeded(text: str) -> random.Random:
     """A generator that depends on the text alone.
 
-    >>> seeded("dracula").random() == seeded("dracula").random()
-    True
+    Example:
+        >>> seeded("dracula").random() == seeded("dracula").random()
+        True
     """
     return random.Random(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big"))
 
@@ -208,12 +223,13 @@ def _blend(a: RGB, b: RGB, part: float) -> RGB:
     return red, green, blue
 
 
-@lru_cache(maxsize=None)
+@cache
 def rgb(colour: str, genre: str) -> RGB:
     """A colour of the language in a genre's palette.
 
-    >>> rgb("ink", "Horror")
-    (18, 12, 20)
+    Example:
+        >>> rgb("ink", "Horror")
+        (18, 12, 20)
     """
     if "~" in colour:
         first, second, part = colour.split("~")

@@ -1,0 +1,44 @@
+"""The README's examples run as they stand, in a folder where `make demo` has been."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from processing.stories import read_stories
+from tests.elsewhere import run_without_clone
+from tests.tiny import tiny_model, tiny_processor
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture
+def after_demo(tmp_path):
+    """What `make demo` leaves, with a tiny model and eight stories."""
+    demo = tmp_path / "build" / "demo"
+    tiny_model().save_pretrained(demo / "model")
+    tiny_processor().save_pretrained(demo / "model")
+    (demo / "catalogue" / "posters").mkdir(parents=True)
+    rows = []
+    for story in [story for story in read_stories() if story["id"] in {"dracula", "moby-dick", "macbeth", "othello"}]:
+        name = f"posters/{story['id']}.png"
+        Image.effect_noise((32, 48), 70).save(demo / "catalogue" / name)
+        rows.append({"file_name": name, **{key: story[key] for key in ("id", "title", "plot_short", "plot_long")}})
+    (demo / "catalogue" / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES, ids=[code.strip().splitlines()[0][:60] for code in EXAMPLES])
+def test_an_example_runs_where_the_clone_is_not_importable(example, after_demo, tmp_path):
+    script = tmp_path / "example.py"
+    script.write_text("import no_clone\n" + example)
+    run_without_clone(script, cwd=after_demo, cache=tmp_path / "cache")
+
+
+def test_there_are_examples_of_loading_and_of_training():
+    assert any("AutoModel.from_pretrained" in code for code in EXAMPLES)
+    assert any("TrainingArguments" in code for code in EXAMPLES)
