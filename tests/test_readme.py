@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from processing.retrieval import format_table, pool_rows, seed_rows
 from processing.stories import read_stories
 from tests.elsewhere import run_without_clone
 from tests.tiny import tiny_model, tiny_processor
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -42,3 +44,11 @@ def test_an_example_runs_where_the_clone_is_not_importable(example, after_demo, 
 def test_there_are_examples_of_loading_and_of_training():
     assert any("AutoModel.from_pretrained" in code for code in EXAMPLES)
     assert any("TrainingArguments" in code for code in EXAMPLES)
+
+
+@pytest.mark.parametrize("name", ["demo", "seed"])
+def test_the_tables_are_those_of_the_result_files(name):
+    results = json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    assert format_table(pool_rows(results["metrics"])) in README
+    if "seed_protocol" in results:
+        assert format_table(seed_rows(results["seed_protocol"])) in README

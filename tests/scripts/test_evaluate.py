@@ -59,7 +59,7 @@ def test_a_split_of_one_movie_cannot_be_judged(model, catalogue):
     rows = [json.loads(line) for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
     rows[-1]["split"] = "lone"
     (catalogue / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    with pytest.raises(SystemExit, match="lone.*at least 2"):
+    with pytest.raises(SystemExit, match=r"lone.*at least 2"):
         evaluate.main([model, "--catalogue", str(catalogue), "--split", "lone"])
 
 

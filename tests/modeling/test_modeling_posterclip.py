@@ -1,0 +1,131 @@
+import pytest
+import torch
+
+from modeling import PosterCLIPModel
+from tests.tiny import tiny_batch, tiny_model
+
+
+def test_embeddings_are_normalised_and_logits_are_their_scaled_cosines():
+    model, batch = tiny_model().eval(), tiny_batch()
+    output = model(**batch)
+    for embeds in (output.image_embeds, output.text_embeds):
+        torch.testing.assert_close(embeds.norm(dim=1), torch.ones(4))
+    expected = output.image_embeds @ output.text_embeds.T * model.logit_scale.exp()
+    torch.testing.assert_close(output.logits_per_image, expected)
+    assert torch.equal(output.logits_per_text, output.logits_per_image.T)
+
+
+def test_pooled_features_take_the_place_of_pixels_and_tokens():
+    model, batch = tiny_model().eval(), tiny_batch()
+    images = model.vision_features(batch["pixel_values"])
+    texts = model.text_features(batch["input_ids"], batch["attention_mask"])
+    assert torch.equal(
+        model(image_features=images, text_features=texts).logits_per_image, model(**batch).logits_per_image
+    )
+
+
+def test_one_side_alone_is_embedded_without_logits():
+    model, batch = tiny_model().eval(), tiny_batch()
+    output = model(pixel_values=batch["pixel_values"])
+    assert output.keys() == {"image_embeds"}
+    assert torch.equal(output.image_embeds, model(**batch).image_embeds)
+
+
+def test_a_plots_embedding_does_not_depend_on_padding():
+    model, batch = tiny_model("vit", "mpnet").eval(), tiny_batch()
+    short = {name: batch[name][-1:, :-1] for name in ("input_ids", "attention_mask")}
+    torch.testing.assert_close(model(**short).text_embeds, model(**batch).text_embeds[-1:])
+
+
+def test_get_features_are_projected_and_not_normalised():
+    model, batch = tiny_model().eval(), tiny_batch()
+    images = model.get_image_features(batch["pixel_values"])
+    texts = model.get_text_features(batch["input_ids"], batch["attention_mask"], output_hidden_states=True)
+    torch.testing.assert_close(torch.nn.functional.normalize(images.pooler_output), model(**batch).image_embeds)
+    torch.testing.assert_close(torch.nn.functional.normalize(texts.pooler_output), model(**batch).text_embeds)
+    assert images.last_hidden_state.ndim == 3 and len(texts.hidden_states) == 3
+
+
+def test_labels_give_the_loss_and_the_same_movie_twice_is_a_positive():
+    model, batch = tiny_model().eval(), tiny_batch()
+    apart = model(**batch, labels=torch.arange(4)).loss
+    assert torch.equal(apart, model(**batch, return_loss=True).loss)
+    assert not torch.equal(apart, model(**batch, labels=torch.tensor([0, 1, 0, 2])).loss)
+
+
+@pytest.mark.parametrize("side", ["pixel_values", "input_ids"])
+def test_a_loss_of_one_side_is_refused(side):
+    with pytest.raises(ValueError, match="as many posters as plots"):
+        tiny_model()(**{side: tiny_batch()[side]}, return_loss=True)
+
+
+def test_a_tuple_holds_what_the_output_holds():
+    model, batch = tiny_model().eval(), tiny_batch()
+    for one, other in zip(model(**batch, return_dict=False), model(**batch).to_tuple(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_sigmoid_model_adds_its_bias():
+    model, batch = tiny_model(loss="sigmoid", logit_bias_init_value=-5.0).eval(), tiny_batch()
+    with torch.no_grad():
+        before = model(**batch).logits_per_image
+        model.logit_bias += 2
+        torch.testing.assert_close(model(**batch).logits_per_image, before + 2)
+
+
+def test_a_model_of_two_pretrained_encoders_keeps_their_weights(tmp_path):
+    parts = tiny_model("siglip_vision_model", "roberta")
+    parts.vision_model.save_pretrained(tmp_path / "vision")
+    parts.text_model.save_pretrained(tmp_path / "text")
+    model = PosterCLIPModel.from_vision_text_pretrained(
+        str(tmp_path / "vision"), str(tmp_path / "text"), projection_dim=3, loss="sigmoid"
+    )
+    for tower in ("vision_model", "text_model"):
+        for name, weight in getattr(parts, tower).state_dict().items():
+            assert torch.equal(weight, getattr(model, tower).state_dict()[name]), name
+    assert model(**tiny_batch()).image_embeds.shape == (4, 3)
+
+
+@pytest.mark.parametrize("family", ["clip", "siglip"])
+def test_the_vision_side_of_a_dual_encoder_is_taken(family, tmp_path):
+    from transformers import AutoModel, CLIPConfig, SiglipConfig
+
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = {"clip": CLIPConfig, "siglip": SiglipConfig}[family](
+        vision_config={**small, "image_size": 32, "patch_size": 8}, text_config={**small, "vocab_size": 64}
+    )
+    both = AutoModel.from_config(config)
+    both.save_pretrained(tmp_path / "both")
+    tiny_model().text_model.save_pretrained(tmp_path / "text")
+    model = PosterCLIPModel.from_vision_text_pretrained(str(tmp_path / "both"), str(tmp_path / "text"))
+    ours, theirs = model.vision_model.state_dict(), both.vision_model.state_dict()
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_the_temperature_stays_float32_in_a_bfloat16_model(tmp_path):
+    tiny_model().save_pretrained(tmp_path)
+    model = PosterCLIPModel.from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
+    assert model.logit_scale.dtype == torch.float32 and model.text_projection.weight.dtype == torch.bfloat16
+    batch = tiny_batch()
+    assert model(**{**batch, "pixel_values": batch["pixel_values"].bfloat16()}).logits_per_image.dtype == torch.float32
+
+
+def test_gradient_checkpointing_changes_nothing():
+    plain, checkpointed, batch = tiny_model("vit", "modernbert"), tiny_model("vit", "modernbert"), tiny_batch()
+    checkpointed.gradient_checkpointing_enable()
+    for model in (plain, checkpointed):
+        model.train()(**batch, return_loss=True).loss.backward()
+    for (name, one), (_, other) in zip(plain.named_parameters(), checkpointed.named_parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, msg=name)
+
+
+def test_an_encoder_without_a_known_size_is_named():
+    from transformers import PreTrainedConfig
+
+    from modeling.towers import feature_size
+
+    class Sizeless(PreTrainedConfig):
+        model_type = "sizeless"
+
+    with pytest.raises(ValueError, match="sizeless"):
+        feature_size(Sizeless())
