@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import torch
 from datasets import Dataset
 from transformers import TrainingArguments, set_seed
 
@@ -68,6 +69,9 @@ class SplitArguments:
 class RunArguments(TrainingArguments):
     """How to train: the arguments of transformers' Trainer, with other defaults where a poster needs them."""
 
+    dataloader_pin_memory: bool = field(
+        default_factory=torch.accelerator.is_available, metadata={"help": "Where there is an accelerator."}
+    )
     remove_unused_columns: bool = field(default=False, metadata={"help": "The collator reads the raw columns."})
 
 
@@ -113,6 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
     if run.push_to_hub:
         trainer.push_to_hub()
+    trainer.accelerator.end_training()
     print(f"The model is in {run.output_dir}")
 
 

@@ -41,4 +41,4 @@ def run(folder: Path, loss: str) -> PosterCLIPTrainer:
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), sys.argv[2])
+    run(Path(sys.argv[1]), sys.argv[2]).accelerator.end_training()
