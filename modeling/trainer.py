@@ -12,6 +12,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
+from .gradient_cache import backward_in_chunks
 from .losses import LOSSES, positives_by_id, symmetric_loss
 from .modeling_posterclip import MAX_LOGIT_SCALE, PosterCLIPModel
 
@@ -35,17 +36,20 @@ class EpochCallback(TrainerCallback):
 class PosterCLIPTrainer(Trainer):
     """Trains a `PosterCLIPModel`; every option of `TrainingArguments` keeps its meaning.
 
-    A batch holds the model's inputs and `labels`, the movie id of each pair. Three things differ from Trainer:
+    A batch holds the model's inputs and `labels`, the movie id of each pair. Four things differ from Trainer:
 
     - With several processes, each poster is compared with the plots of all of them, and gradients flow back to
       where the embeddings came from: the loss and the gradients are those of one process on the joint batch.
     - Evaluation embeds every poster and plot once and reports the loss over the whole pool; `compute_metrics` gets
       `predictions=(image_embeds, text_embeds)` and `label_ids`, the movie ids.
+    - With a `chunk_size`, only that many pairs are in the encoders at a time, whatever the batch; see
+      `modeling.gradient_cache`.
     - The temperature is held in 1..100 after each step, as in CLIP (Radford et al. 2021, section 2.5).
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, chunk_size: int | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.chunk_size = chunk_size
         self.add_callback(EpochCallback)
 
     def compute_loss(
@@ -56,15 +60,39 @@ class PosterCLIPTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """The loss of the joint batch; a mean over its pairs, so accumulation steps are averaged, not summed."""
-        labels = inputs["labels"]
         outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
-        images, texts = outputs.image_embeds, outputs.text_embeds
+        loss = self._joint_loss(outputs.image_embeds, outputs.text_embeds, inputs["labels"])
+        return (loss, outputs) if return_outputs else loss
+
+    def _joint_loss(self, images: Tensor, texts: Tensor, labels: Tensor) -> Tensor:
         if self.args.world_size > 1:
             images, texts = torch.cat(all_gather(images)), torch.cat(all_gather(texts))
             labels = self.accelerator.gather(labels)
         clip = self._clip()
-        loss = symmetric_loss(LOSSES[clip.config.loss], clip.similarity(images, texts), labels)
-        return (loss, outputs) if return_outputs else loss
+        return symmetric_loss(LOSSES[clip.config.loss], clip.similarity(images, texts), labels)
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """As in Trainer; with a `chunk_size`, the same gradients in the memory of that many pairs."""
+        if self.chunk_size is None:
+            return super().training_step(model, inputs, num_items_in_batch)
+        model.train()
+        inputs = self._prepare_inputs(inputs)
+        labels = inputs.pop("labels")
+
+        def loss(images: Tensor, texts: Tensor) -> Tensor:
+            return self._joint_loss(images, texts, labels) / self.current_gradient_accumulation_steps
+
+        return backward_in_chunks(
+            model,
+            inputs,
+            self.chunk_size,
+            loss,
+            backward=self.accelerator.backward,
+            autocast=self.compute_loss_context_manager,
+            no_sync=lambda: self.accelerator.no_sync(model),
+        )
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         """As in Trainer, with the temperature clamped after each step."""

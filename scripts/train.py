@@ -69,6 +69,10 @@ class SplitArguments:
 class RunArguments(TrainingArguments):
     """How to train: the arguments of transformers' Trainer, with other defaults where a poster needs them."""
 
+    chunk_size: int | None = field(
+        default=None,
+        metadata={"help": "Pairs in the encoders at a time: less memory, more time, the same gradients."},
+    )
     dataloader_pin_memory: bool = field(
         default_factory=torch.accelerator.is_available, metadata={"help": "Where there is an accelerator."}
     )
@@ -98,6 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
         eval_dataset=held_out and training_pairs(model, processor, with_first_plot(held_out), run),
         processing_class=processor,
         compute_metrics=trainer_metrics,
+        chunk_size=run.chunk_size,
     )
     trainer.train(resume_from_checkpoint=resume_point(run.resume_from_checkpoint, run.output_dir))
     trainer.save_model()

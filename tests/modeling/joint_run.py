@@ -1,4 +1,6 @@
-"""A few training steps of a model without dropout, alone or as one of several processes: `joint_run.py FOLDER LOSS`.
+"""A few training steps of a model without dropout, alone or as one of several processes.
+
+`joint_run.py FOLDER LOSS [CHUNK_SIZE]`
 
 Started by torchrun with N processes, each takes its share of the batch of 8.
 """
@@ -15,7 +17,7 @@ from tests.modeling.resume_run import tiny_movies
 from tests.tiny import tiny_model, tiny_processor
 
 
-def run(folder: Path, loss: str) -> PosterCLIPTrainer:
+def run(folder: Path, loss: str, chunk_size: int | None = None) -> PosterCLIPTrainer:
     processor = tiny_processor()
     trainer = PosterCLIPTrainer(
         tiny_model("vit", "modernbert", loss=loss),
@@ -34,6 +36,7 @@ def run(folder: Path, loss: str) -> PosterCLIPTrainer:
         data_collator=PairCollator(processor),
         train_dataset=MoviePairs(tiny_movies(16)),
         processing_class=processor,
+        chunk_size=chunk_size,
     )
     trainer.train()
     trainer.save_model()
@@ -41,4 +44,4 @@ def run(folder: Path, loss: str) -> PosterCLIPTrainer:
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), sys.argv[2]).accelerator.end_training()
+    run(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])).accelerator.end_training()

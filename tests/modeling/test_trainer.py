@@ -61,9 +61,10 @@ def test_the_best_model_is_loaded_whole_at_the_end(vision, text, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["contrastive", "sigmoid"])
-def test_two_processes_end_with_the_weights_of_one_on_the_joint_batch(loss, tmp_path):
+@pytest.mark.parametrize("chunk_size", [[], ["3"]], ids=["whole", "chunks"])
+def test_two_processes_end_with_the_weights_of_one_on_the_joint_batch(loss, chunk_size, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command = [*launch, "-m", "tests.modeling.joint_run", str(tmp_path / "two"), loss]
+    command = [*launch, "-m", "tests.modeling.joint_run", str(tmp_path / "two"), loss, *chunk_size]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     start, one = (
@@ -137,6 +138,21 @@ def test_accumulated_steps_are_averaged(tmp_path):
     once = weights(per_device_train_batch_size=2)
     twice = weights(per_device_train_batch_size=2, gradient_accumulation_steps=2, num_train_epochs=2)
     torch.testing.assert_close(once, twice)
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_chunks_give_the_weights_of_the_whole_batch(accumulation, tmp_path):
+    def weights(chunk_size: int | None) -> dict[str, torch.Tensor]:
+        model = tiny_model("vit", "modernbert")
+        arguments = {"max_steps": 3, "optim": "sgd", "learning_rate": 0.01, "per_device_train_batch_size": 4}
+        trainer = trainer_for(model, tmp_path, gradient_accumulation_steps=accumulation, **arguments)
+        trainer.chunk_size = chunk_size
+        trainer.train()
+        return model.state_dict()
+
+    whole = weights(None)
+    for name, weight in weights(3).items():
+        torch.testing.assert_close(weight, whole[name], atol=1e-6, rtol=1e-4, msg=name)
 
 
 def test_a_frozen_encoder_is_left_as_it_was_without_dropout(tmp_path):
