@@ -122,11 +122,12 @@ class PosterCLIPModel(PreTrainedModel):
         return model
 
     def train(self, mode: bool = True) -> "PosterCLIPModel":
-        """As in torch, but an encoder without trainable parameters stays in eval: frozen means no dropout too."""
+        """As in torch, but what is frozen stays in eval: no dropout, and no new batch statistics."""
         super().train(mode)
         for tower in (self.vision_model, self.text_model):
-            if is_frozen(tower):
-                tower.eval()
+            for module in tower.modules():
+                if is_frozen(module):
+                    module.eval()
         return self
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:

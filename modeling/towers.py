@@ -1,6 +1,7 @@
 """The two encoders of a PosterCLIP: how any of them is built, measured and pooled to one feature."""
 
 import inspect
+import re
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +75,51 @@ def pool(outputs: ModelOutput, pooling: str, attention_mask: Tensor | None = Non
     return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
-def is_frozen(tower: nn.Module) -> bool:
-    """Whether nothing of an encoder is trained: its output for a poster or a plot then never changes."""
-    return not any(parameter.requires_grad for parameter in tower.parameters())
+def layer_groups(tower: PreTrainedModel) -> list[list[nn.Parameter]]:
+    """An encoder's weights from bottom to top: what comes before its blocks, then block by block.
+
+    A block is an item of the first module list: a transformer layer, a stage of a pyramid, an inverted residual.
+    What comes after the blocks (a final norm, a pooling head) belongs to the last; what all blocks share is below
+    the first. Freezing from below and learning-rate decay both go by this list.
+    """
+    path, blocks = next(
+        ((name, module) for name, module in tower.named_modules() if isinstance(module, nn.ModuleList) and len(module)),
+        (None, None),
+    )
+    if path is None or blocks is None:
+        raise ValueError(f"{tower.config.model_type!r} has no list of blocks: its mode can be frozen or full.")
+    groups: list[list[nn.Parameter]] = [[] for _ in range(len(blocks) + 1)]
+    reached = 0
+    for name, parameter in tower.named_parameters():
+        if name.startswith(f"{path}."):
+            reached = int(name[len(path) + 1 :].split(".")[0]) + 1
+        shared = "relative_attention_bias" in name
+        groups[0 if shared else reached].append(parameter)
+    return groups
+
+
+def set_mode(tower: PreTrainedModel, mode: str) -> None:
+    """Choose which of an encoder's weights train.
+
+    Args:
+        tower: the encoder.
+        mode: "frozen" (none), "last-K" (the top K of `layer_groups`) or "full" (all).
+
+    Raises:
+        ValueError: another mode, or more groups than there are.
+    """
+    if mode not in ("frozen", "full") and not re.fullmatch(r"last-[1-9]\d*", mode):
+        raise ValueError(f"There is no tower mode {mode!r}: use frozen, last-K (such as last-2) or full.")
+    tower.requires_grad_(mode == "full")
+    if mode.startswith("last-"):
+        groups, wanted = layer_groups(tower), int(mode[5:])
+        if wanted > len(groups):
+            raise ValueError(f"{mode}: {tower.config.model_type!r} has {len(groups)} layer groups.")
+        for parameter in [parameter for group in groups[-wanted:] for parameter in group]:
+            parameter.requires_grad_(True)
+
+
+def is_frozen(module: nn.Module) -> bool:
+    """Whether a module has weights and none of them trains; of a whole encoder: its output never changes."""
+    trains = [parameter.requires_grad for parameter in module.parameters()]
+    return bool(trains) and not any(trains)

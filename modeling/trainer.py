@@ -1,5 +1,6 @@
 """The HF Trainer with a contrastive loss over the joint batch and an evaluation over the whole pool."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from .gradient_cache import backward_in_chunks
 from .losses import LOSSES, positives_by_id, symmetric_loss
 from .modeling_posterclip import MAX_LOGIT_SCALE, PosterCLIPModel
+from .towers import layer_groups
 
 
 class EpochCallback(TrainerCallback):
@@ -36,7 +38,7 @@ class EpochCallback(TrainerCallback):
 class PosterCLIPTrainer(Trainer):
     """Trains a `PosterCLIPModel`; every option of `TrainingArguments` keeps its meaning.
 
-    A batch holds the model's inputs and `labels`, the movie id of each pair. Four things differ from Trainer:
+    A batch holds the model's inputs and `labels`, the movie id of each pair. It differs from Trainer in this:
 
     - With several processes, each poster is compared with the plots of all of them, and gradients flow back to
       where the embeddings came from: the loss and the gradients are those of one process on the joint batch.
@@ -44,12 +46,17 @@ class PosterCLIPTrainer(Trainer):
       `predictions=(image_embeds, text_embeds)` and `label_ids`, the movie ids.
     - With a `chunk_size`, only that many pairs are in the encoders at a time, whatever the batch; see
       `modeling.gradient_cache`.
+    - With a `layer_decay`, the learning rate falls by this factor with each layer group below the projections.
+    - Scale, biases, norms, class tokens and positions have no weight decay.
     - The temperature is held in 1..100 after each step, as in CLIP (Radford et al. 2021, section 2.5).
     """
 
-    def __init__(self, *args: Any, chunk_size: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, chunk_size: int | None = None, layer_decay: float | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.chunk_size = chunk_size
+        self.layer_decay = layer_decay
         self.add_callback(EpochCallback)
 
     def compute_loss(
@@ -94,11 +101,36 @@ class PosterCLIPTrainer(Trainer):
             no_sync=lambda: self.accelerator.no_sync(model),
         )
 
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """Weights that decay: matrices and kernels, not scale, biases, norms, class tokens and positions."""
+        return [
+            name
+            for name, parameter in model.named_parameters()
+            if parameter.ndim > 1 and not re.search(r"position|relative|cls_token|class_embedding|mask_token", name)
+        ]
+
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
-        """As in Trainer, with the temperature clamped after each step."""
+        """As in Trainer, with layer-wise learning rates, and the temperature clamped after each step."""
         optimizer = super().create_optimizer(*args, **kwargs)
+        if self.layer_decay is not None:
+            optimizer.param_groups = self._layer_wise(optimizer.param_groups, self.layer_decay)
         optimizer.register_step_post_hook(lambda *_: self._clamp_logit_scale())
         return optimizer
+
+    def _layer_wise(self, groups: list[dict[str, Any]], decay: float) -> list[dict[str, Any]]:
+        """Each group split by depth: the projections' rate, times `decay` for each layer group further down."""
+        depths: dict[nn.Parameter, int] = {}
+        for tower in (self._clip().vision_model, self._clip().text_model):
+            for depth, layer in enumerate(reversed(layer_groups(tower)), start=1):
+                depths.update(dict.fromkeys(layer, depth))
+        split = []
+        for group in groups:
+            by_depth: dict[int, list[nn.Parameter]] = {}
+            for parameter in group["params"]:
+                by_depth.setdefault(depths.get(parameter, 0), []).append(parameter)
+            for depth, parameters in sorted(by_depth.items()):
+                split.append({**group, "params": parameters, "lr": group["lr"] * decay**depth})
+        return split
 
     @torch.no_grad()
     def _clamp_logit_scale(self) -> None:

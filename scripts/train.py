@@ -10,7 +10,7 @@ from transformers import TrainingArguments, set_seed
 
 from modeling import PosterCLIPModel
 from modeling.encoding import encode_plots, encode_posters
-from modeling.towers import is_frozen
+from modeling.towers import is_frozen, set_mode
 from modeling.trainer import PosterCLIPTrainer, resume_point
 from processing import PosterCLIPProcessor
 from processing.catalogue import CatalogueError, fingerprint
@@ -33,11 +33,13 @@ class ModelArguments:
     loss: Literal["contrastive", "sigmoid"] = field(default="contrastive")
     logit_scale_init_value: float = field(default=2.6592)
     max_length: int = field(default=128, metadata={"help": "Plots are cut at so many tokens."})
-    freeze_vision: bool = field(default=False, metadata={"help": "Keep the poster encoder as it is."})
-    freeze_text: bool = field(default=False, metadata={"help": "Keep the plot encoder as it is."})
+    vision_mode: str = field(
+        default="full", metadata={"help": "What of the poster encoder trains: frozen, last-K, full."}
+    )
+    text_mode: str = field(default="full", metadata={"help": "What of the plot encoder trains, likewise."})
 
     def build(self) -> tuple[PosterCLIPModel, PosterCLIPProcessor]:
-        """The model, its frozen encoders frozen, and its processor."""
+        """The model, its encoders in their modes, and its processor."""
         if self.model:
             model = PosterCLIPModel.from_pretrained(self.model)
             processor = PosterCLIPProcessor.from_pretrained(self.model)
@@ -52,8 +54,8 @@ class ModelArguments:
                 logit_scale_init_value=self.logit_scale_init_value,
             )
             processor = PosterCLIPProcessor.from_vision_text_pretrained(self.vision, self.text, self.max_length)
-        model.vision_model.requires_grad_(not self.freeze_vision)
-        model.text_model.requires_grad_(not self.freeze_text)
+        set_mode(model.vision_model, self.vision_mode)
+        set_mode(model.text_model, self.text_mode)
         return model, processor
 
 
@@ -72,6 +74,9 @@ class RunArguments(TrainingArguments):
     chunk_size: int | None = field(
         default=None,
         metadata={"help": "Pairs in the encoders at a time: less memory, more time, the same gradients."},
+    )
+    layer_decay: float | None = field(
+        default=None, metadata={"help": "Learning rate of a layer group of an encoder, by that of the one above it."}
     )
     dataloader_pin_memory: bool = field(
         default_factory=torch.accelerator.is_available, metadata={"help": "Where there is an accelerator."}
@@ -103,6 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
         processing_class=processor,
         compute_metrics=trainer_metrics,
         chunk_size=run.chunk_size,
+        layer_decay=run.layer_decay,
     )
     trainer.train(resume_from_checkpoint=resume_point(run.resume_from_checkpoint, run.output_dir))
     trainer.save_model()

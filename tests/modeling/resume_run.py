@@ -62,6 +62,7 @@ def run(vision: str, text: str, folder: Path, *callbacks: TrainerCallback) -> Po
         eval_dataset=pairs,
         processing_class=processor,
         callbacks=list(callbacks),
+        layer_decay=0.8,
     )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(folder) if folder.exists() else None)
     return trainer

@@ -117,15 +117,3 @@ def test_gradient_checkpointing_changes_nothing():
         model.train()(**batch, return_loss=True).loss.backward()
     for (name, one), (_, other) in zip(plain.named_parameters(), checkpointed.named_parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad, msg=name)
-
-
-def test_an_encoder_without_a_known_size_is_named():
-    from transformers import PreTrainedConfig
-
-    from modeling.towers import feature_size
-
-    class Sizeless(PreTrainedConfig):
-        model_type = "sizeless"
-
-    with pytest.raises(ValueError, match="sizeless"):
-        feature_size(Sizeless())

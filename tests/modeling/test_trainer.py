@@ -155,6 +155,25 @@ def test_chunks_give_the_weights_of_the_whole_batch(accumulation, tmp_path):
         torch.testing.assert_close(weight, whole[name], atol=1e-6, rtol=1e-4, msg=name)
 
 
+def test_learning_rates_fall_from_layer_to_layer_and_only_matrices_decay(tmp_path):
+    model = tiny_model("vit", "bert")
+    trainer = trainer_for(model, tmp_path, learning_rate=1.0, weight_decay=0.1)
+    trainer.layer_decay = 0.5
+    groups = trainer.create_optimizer().param_groups
+    settings = {parameter: (group["lr"], group["weight_decay"]) for group in groups for parameter in group["params"]}
+    assert settings.keys() == set(model.parameters())
+    named = {name: settings[parameter] for name, parameter in model.named_parameters()}
+    assert named["visual_projection.weight"] == (1.0, 0.1)
+    assert named["logit_scale"] == (1.0, 0.0)
+    assert named["vision_model.layernorm.weight"] == (0.5, 0.0)
+    assert named["vision_model.embeddings.cls_token"] == (0.125, 0.0)
+    assert named["vision_model.embeddings.position_embeddings"] == (0.125, 0.0)
+    assert named["text_model.embeddings.position_embeddings.weight"] == (0.125, 0.0)
+    assert named["text_model.embeddings.word_embeddings.weight"] == (0.125, 0.1)
+    assert named["text_model.encoder.layer.0.output.dense.weight"] == (0.25, 0.1)
+    assert named["text_model.encoder.layer.1.output.dense.bias"] == (0.5, 0.0)
+
+
 def test_a_frozen_encoder_is_left_as_it_was_without_dropout(tmp_path):
     model = tiny_model()
     model.text_model.requires_grad_(False)

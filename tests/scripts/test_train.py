@@ -41,7 +41,7 @@ def test_a_run_writes_a_model_its_processor_and_its_record(catalogue, towers, tm
 
 def test_frozen_encoders_are_kept_and_the_rest_learns_the_same_as_without_shortcuts(catalogue, towers, tmp_path):
     """Features of frozen encoders are computed once; the weights are those of computing them at every step."""
-    frozen = ["--freeze_vision", "True", "--freeze_text", "True", "--learning_rate", "1e-2"]
+    frozen = ["--vision_mode", "frozen", "--text_mode", "frozen", "--learning_rate", "1e-2"]
     train.main(["--catalogue", str(catalogue), *towers, *QUICK, *frozen, "--output_dir", str(tmp_path / "once")])
     once = weights(tmp_path / "once")
     with pytest.MonkeyPatch.context() as patch:
