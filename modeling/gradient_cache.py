@@ -7,7 +7,7 @@ chunk goes through again, now with gradients, and carries its share of them back
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +61,7 @@ def backward_in_chunks(
     with autocast():
         value = loss(images, texts)
     backward(value)
+    image_share, text_share = cast(Tensor, images.grad), cast(Tensor, texts.grad)
 
     for index, (chunk, state) in enumerate(zip(chunks, states, strict=True)):
         rows = slice(index * chunk_size, (index + 1) * chunk_size)
@@ -68,7 +69,7 @@ def backward_in_chunks(
         with nullcontext() if last else no_sync():
             with _replayed(state), autocast():
                 output = model(**chunk)
-            share = (output.image_embeds * images.grad[rows]).sum() + (output.text_embeds * texts.grad[rows]).sum()
+            share = (output.image_embeds * image_share[rows]).sum() + (output.text_embeds * text_share[rows]).sum()
             # Processes that average gradients wait for one of every weight, of those in the logits too.
             (share + 0 * output.logits_per_image.sum()).backward()
     return value.detach()
