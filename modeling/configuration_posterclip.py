@@ -1,5 +1,6 @@
 """The configuration of PosterCLIP: two encoders, how each is pooled, and where they meet."""
 
+import math
 from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, ClassVar, Literal
@@ -24,14 +25,14 @@ _TEXT_POOLINGS: dict[str, tuple[str, ...]] = {
     "bert": ("mean", "cls", "pooler"),
     "roberta": ("mean", "cls", "pooler"),
     "mpnet": ("mean", "cls", "pooler"),
+    "clip_text_model": ("pooler", "mean"),
+    "siglip_text_model": ("pooler", "mean"),
     "distilbert": ("mean", "cls"),
     "modernbert": ("mean", "cls"),
 }
 _POOLINGS: dict[str, dict[str, tuple[str, ...]]] = {"vision": _VISION_POOLINGS, "text": _TEXT_POOLINGS}
 
-# What transformers itself hands to a config beside the declared fields.
-_FOREIGN_FIELDS = {"auto_map", "attn_implementation", "experts_implementation", "name_or_path", "num_labels"}
-_FOREIGN_FIELDS |= {"model_type", "output_attentions", "torch_dtype", "use_cache"}
+MAX_LOGIT_SCALE = math.log(100)
 
 
 def _check_tower(field: str, config: Any) -> None:
@@ -60,7 +61,7 @@ class PosterCLIPConfig(PreTrainedConfig):
         logit_bias_init_value: where the sigmoid loss's learnable bias starts; -10 is SigLIP's. The contrastive
             loss has none.
 
-    Every field is checked when the configuration is made; an error names the field.
+    Every field is checked when the configuration is made; an error names the field, and of a misspelt one the right.
 
     Example:
         >>> config = PosterCLIPConfig(vision_config={"model_type": "vit"}, text_config={"model_type": "bert"})
@@ -86,11 +87,12 @@ class PosterCLIPConfig(PreTrainedConfig):
     logit_bias_init_value: float | int = -10.0
 
     def __post_init__(self, **kwargs: Any) -> None:
-        """Refuse unknown fields, build the two encoder configurations, choose the poolings."""
-        unknown = sorted(key for key in kwargs if key not in _FOREIGN_FIELDS and not key.startswith("_"))
-        if unknown:
-            own = [field.name for field in fields(self) if field not in fields(PreTrainedConfig)]
-            raise ValueError(f"PosterCLIPConfig has no field {', '.join(unknown)}; its own are {', '.join(own)}.")
+        """Refuse misspelt fields, build the two encoder configurations, choose the poolings."""
+        own = [field.name for field in fields(self) if field not in fields(PreTrainedConfig)]
+        for name in kwargs:
+            # transformers and other tools keep fields of their own in a config; a misspelt one is none of theirs.
+            if near := get_close_matches(name, own, n=1, cutoff=0.75):
+                raise ValueError(f"PosterCLIPConfig has no field {name!r}: did you mean {near[0]!r}?")
         for tower in ("vision_config", "text_config"):
             _check_tower(tower, getattr(self, tower))
         super().__post_init__(**kwargs)
@@ -116,7 +118,7 @@ class PosterCLIPConfig(PreTrainedConfig):
 
     def validate_logit_scale(self) -> None:
         """The temperature's logarithm is kept between 0 and ln 100, as in CLIP."""
-        if not 0 <= self.logit_scale_init_value <= 4.6052:
+        if not 0 <= self.logit_scale_init_value <= MAX_LOGIT_SCALE:
             raise ValueError(f"logit_scale_init_value must lie in 0..ln 100, not {self.logit_scale_init_value}.")
 
 

@@ -1,6 +1,5 @@
 """PosterCLIP: a poster encoder and a plot encoder that meet in one embedding space."""
 
-import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +14,6 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling, ModelOutpu
 from .configuration_posterclip import PosterCLIPConfig
 from .losses import LOSSES, symmetric_loss
 from .towers import build_tower, feature_size, is_frozen, load_tower, pool, tower_config
-
-MAX_LOGIT_SCALE = math.log(100)
 
 
 @dataclass
@@ -141,27 +138,40 @@ class PosterCLIPModel(PreTrainedModel):
         self.config.auto_map = {"AutoModel": code, "AutoModelForZeroShotImageClassification": code}
         super().save_pretrained(save_directory, *args, **kwargs)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the weights; the first of them, the temperature, is float32 in every model."""
+        return self.visual_projection.weight.dtype
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The plot encoder's token embeddings."""
+        return self.text_model.get_input_embeddings()
+
     def vision_features(self, pixel_values: Tensor) -> Tensor:
         """Pooled features of posters, before the projection: (posters, feature)."""
-        outputs = self.vision_model(pixel_values=pixel_values, return_dict=True)
-        return pool(outputs, self.config.vision_pooling)
+        return pool(self._look(pixel_values), self.config.vision_pooling)
 
     def text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Pooled features of plots, before the projection: (plots, feature)."""
-        outputs = self.text_model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True)
-        return pool(outputs, self.config.text_pooling, attention_mask)
+        return pool(self._read(input_ids, attention_mask), self.config.text_pooling, attention_mask)
 
     def get_image_features(self, pixel_values: Tensor, **kwargs: Any) -> BaseModelOutputWithPooling:
         """The encoder's output, its `pooler_output` replaced by the projected, not normalised, feature."""
-        outputs = self.vision_model(pixel_values=pixel_values, return_dict=True, **kwargs)
+        outputs = self._look(pixel_values, **kwargs)
         return _with_pooler(outputs, self.visual_projection(pool(outputs, self.config.vision_pooling)))
 
     def get_text_features(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, **kwargs: Any
     ) -> BaseModelOutputWithPooling:
         """The encoder's output, its `pooler_output` replaced by the projected, not normalised, feature."""
-        outputs = self.text_model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **kwargs)
+        outputs = self._read(input_ids, attention_mask, **kwargs)
         return _with_pooler(outputs, self.text_projection(pool(outputs, self.config.text_pooling, attention_mask)))
+
+    def _look(self, pixel_values: Tensor, **kwargs: Any) -> ModelOutput:
+        return self.vision_model(pixel_values=pixel_values.to(self.dtype), return_dict=True, **kwargs)
+
+    def _read(self, input_ids: Tensor, attention_mask: Tensor | None, **kwargs: Any) -> ModelOutput:
+        return self.text_model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **kwargs)
 
     def forward(
         self,
@@ -194,9 +204,9 @@ class PosterCLIPModel(PreTrainedModel):
 
         image_embeds = text_embeds = logits = loss = None
         if image_features is not None:
-            image_embeds = F.normalize(self.visual_projection(image_features), dim=-1)
+            image_embeds = F.normalize(self.visual_projection(image_features.to(self.dtype)), dim=-1)
         if text_features is not None:
-            text_embeds = F.normalize(self.text_projection(text_features), dim=-1)
+            text_embeds = F.normalize(self.text_projection(text_features.to(self.dtype)), dim=-1)
         if image_embeds is not None and text_embeds is not None:
             logits = self.similarity(image_embeds, text_embeds)
         if labels is not None or return_loss:
@@ -212,8 +222,10 @@ class PosterCLIPModel(PreTrainedModel):
 
     def similarity(self, image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
         """Logits of every poster against every plot, (posters, plots), in float32."""
-        logits = image_embeds.float() @ text_embeds.float().T * self.logit_scale.float().exp()
-        return logits + self.logit_bias.float() if self.config.loss == "sigmoid" else logits
+        # In 16 bits, logits near 100 would differ by halves.
+        with torch.autocast(image_embeds.device.type, enabled=False):
+            logits = image_embeds.float() @ text_embeds.float().T * self.logit_scale.float().exp()
+            return logits + self.logit_bias.float() if self.config.loss == "sigmoid" else logits
 
     def _pair_loss(self, logits: Tensor | None, labels: Tensor | None) -> Tensor:
         if logits is None or len(logits) != len(logits.T):

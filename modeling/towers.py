@@ -9,6 +9,9 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers.modeling_outputs import ModelOutput
 from transformers.models.auto.auto_factory import _get_model_class
 
+# Weights that only an encoder's own pretraining reads; processes that average gradients would wait for them.
+_PRETRAINING_ONLY = {"embeddings.mask_token"}
+
 
 def tower_config(name_or_path: str, side: str) -> PreTrainedConfig:
     """The configuration of a pretrained encoder.
@@ -31,13 +34,26 @@ def build_tower(config: PreTrainedConfig, pooling: str) -> PreTrainedModel:
 
 
 def load_tower(name_or_path: str, config: PreTrainedConfig, pooling: str) -> PreTrainedModel:
-    """The pretrained encoder of a folder or Hub repository, in float32, which training needs."""
+    """The pretrained encoder of a folder or Hub repository, in float32, which training needs.
+
+    Raises ValueError for a weight that the checkpoint does not have: it would be random, and nobody would know.
+    """
     options = _head_options(config, pooling)
-    return AutoModel.from_pretrained(name_or_path, config=config, dtype=torch.float32, **options)
+    tower, loading = AutoModel.from_pretrained(
+        name_or_path, config=config, dtype=torch.float32, output_loading_info=True, **options
+    )
+    if missing := sorted(set(loading["missing_keys"]) - _PRETRAINING_ONLY):
+        hint = " It has no pooling head: choose another pooling." if any("pool" in name for name in missing) else ""
+        raise ValueError(f"{name_or_path!r} lacks {len(missing)} weights of its encoder, first {missing[0]}.{hint}")
+    return tower
 
 
 def _head_options(config: PreTrainedConfig, pooling: str) -> dict[str, bool]:
-    parameters = inspect.signature(_get_model_class(config, AutoModel._model_mapping)).parameters
+    try:
+        model_class = _get_model_class(config, AutoModel._model_mapping)
+    except KeyError:
+        raise ValueError(f"AutoModel knows no encoder for {config.model_type!r}.") from None
+    parameters = inspect.signature(model_class).parameters
     return {"add_pooling_layer": pooling == "pooler"} if "add_pooling_layer" in parameters else {}
 
 
@@ -117,6 +133,9 @@ def set_mode(tower: PreTrainedModel, mode: str) -> None:
             raise ValueError(f"{mode}: {tower.config.model_type!r} has {len(groups)} layer groups.")
         for parameter in [parameter for group in groups[-wanted:] for parameter in group]:
             parameter.requires_grad_(True)
+    for name, parameter in tower.named_parameters():
+        if name in _PRETRAINING_ONLY:
+            parameter.requires_grad_(False)
 
 
 def is_frozen(module: nn.Module) -> bool:

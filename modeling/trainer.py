@@ -1,5 +1,6 @@
 """The HF Trainer with a contrastive loss over the joint batch and an evaluation over the whole pool."""
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
+from .configuration_posterclip import MAX_LOGIT_SCALE
 from .gradient_cache import backward_in_chunks
 from .losses import LOSSES, positives_by_id, symmetric_loss
-from .modeling_posterclip import MAX_LOGIT_SCALE, PosterCLIPModel
+from .modeling_posterclip import PosterCLIPModel
 from .towers import layer_groups
+
+logger = logging.getLogger(__name__)
 
 
 class EpochCallback(TrainerCallback):
@@ -36,7 +40,7 @@ class EpochCallback(TrainerCallback):
 
 
 class PosterCLIPTrainer(Trainer):
-    """Trains a `PosterCLIPModel`; every option of `TrainingArguments` keeps its meaning.
+    """Trains a `PosterCLIPModel`. Options of `TrainingArguments` keep their meaning or are refused by name.
 
     A batch holds the model's inputs and `labels`, the movie id of each pair. It differs from Trainer in this:
 
@@ -52,9 +56,16 @@ class PosterCLIPTrainer(Trainer):
     """
 
     def __init__(
-        self, *args: Any, chunk_size: int | None = None, layer_decay: float | None = None, **kwargs: Any
+        self,
+        model: PosterCLIPModel,
+        args: TrainingArguments,
+        *rest: Any,
+        chunk_size: int | None = None,
+        layer_decay: float | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(*args, **kwargs)
+        _refuse(args, chunk_size, layer_decay)
+        super().__init__(model, args, *rest, **kwargs)
         self.chunk_size = chunk_size
         self.layer_decay = layer_decay
         self.add_callback(EpochCallback)
@@ -198,11 +209,39 @@ def resume_point(resume: str | None, output_dir: str) -> str | None:
     Args:
         resume: "True" for the newest whole checkpoint of `output_dir`, or a checkpoint's folder, or None.
         output_dir: of the run. A checkpoint whose writing was cut off is passed over.
+
+    Raises:
+        ValueError: the named folder is no whole checkpoint.
     """
     if resume is None or resume.lower() == "false":
         return None
     if resume.lower() != "true":
+        if not (Path(resume) / TRAINER_STATE_NAME).is_file():
+            raise ValueError(f"{resume} is no whole checkpoint: it has no {TRAINER_STATE_NAME}.")
         return resume
     # Trainer writes the state last, so a folder without it is not whole.
     whole = [state.parent for state in Path(output_dir).glob(f"checkpoint-*/{TRAINER_STATE_NAME}")]
+    if not whole:
+        logger.warning("There is no whole checkpoint in %s: training starts anew.", output_dir)
     return max(map(str, whole), key=lambda name: int(name.rsplit("-", 1)[1]), default=None)
+
+
+def _refuse(args: TrainingArguments, chunk_size: int | None, layer_decay: float | None) -> None:
+    reasons = {
+        "dataloader_persistent_workers": (
+            args.dataloader_persistent_workers,
+            "a resumed run would draw other random numbers than an uninterrupted one",
+        ),
+        "per_device_train_batch_size": (
+            args.train_batch_size * args.world_size == 1,
+            "a movie is compared with the others of its batch",
+        ),
+        "label_smoothing_factor": (args.label_smoothing_factor, "positives are movies, not classes"),
+        "batch_eval_metrics": (args.batch_eval_metrics, "metrics are those of the whole pool"),
+        "eval_do_concat_batches": (not args.eval_do_concat_batches, "metrics are those of the whole pool"),
+        "chunk_size": (chunk_size is not None and chunk_size < 1, "a chunk holds at least one pair"),
+        "layer_decay": (layer_decay is not None and not 0 < layer_decay <= 1, "it lies between 0 and 1"),
+    }
+    for name, (refused, reason) in reasons.items():
+        if refused:
+            raise ValueError(f"This value of {name} cannot be used: {reason}.")

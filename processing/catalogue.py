@@ -4,8 +4,9 @@ import hashlib
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ FEATURES = Features(
     series=Value("string"),
 )
 HELD_OUT = ("validation", "test")
+VALIDATION_SHARE = 1 / 8
 MAX_PLOT = 100_000  # characters
 ABSENT = {"", "nan", "none", "null", "n/a", "(no genres listed)"}
 
@@ -57,8 +59,7 @@ class BadRow:
 class Catalogue:
     """Checked movies, in splits with the columns of `FEATURES`, and what was left out.
 
-    Posters of a folder stay on disk: `image` holds their paths. `shared_series` counts the series of
-    validation and test that lie in another split too; splits made here have none.
+    Posters of a folder stay on disk: `image` holds their paths. `seed` deals the splits that are made here.
     """
 
     source: str
@@ -66,7 +67,26 @@ class Catalogue:
     bad_rows: list[BadRow]
     plot_columns: list[str]
     split_by: str
-    shared_series: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if shared := self.shared_series:
+            logger.warning("%s: %d series of validation or test lie in another split too", self.source, shared)
+
+    @property
+    def shared_series(self) -> int:
+        """How many series of validation and test lie in another split too."""
+        of: dict[str, set[str]] = {}
+        for name, split in self.splits.items():
+            for key in split["series"][:]:
+                of.setdefault(key, set()).add(name)
+        return sum(len(names) > 1 and not names.isdisjoint(HELD_OUT) for names in of.values())
+
+    @property
+    def shared_plots(self) -> int:
+        """How many movies have a first plot that is another movie's too: as queries they can only tie."""
+        counts = Counter(plots[0] for split in self.splits.values() for plots in split["plots"][:])
+        return sum(count for count in counts.values() if count > 1)
 
     def movies(self, names: Sequence[str]) -> Dataset:
         """The movies of the named splits, one after the other.
@@ -84,6 +104,32 @@ class Catalogue:
             )
         return movies
 
+    def with_validation(self) -> "Catalogue":
+        """The catalogue itself if it has a validation split, or else one with an eighth of train in it.
+
+        Whole series go over, dealt as `split_by_series` does.
+
+        Raises:
+            CatalogueError: there is no train, or it holds fewer than two series.
+
+        Example:
+            >>> load_catalogue("my_movies").with_validation().report()["split_by"]  # doctest: +SKIP
+            'given; validation by series out of train (seed 0)'
+        """
+        if "validation" in self.splits:
+            return self
+        train = self.movies(["train"])
+        share = min(max(VALIDATION_SHARE, 2 / len(train)), 0.5)  # of one movie nothing can be said
+        sizes = {"train": 1 - share, "validation": share}
+        try:
+            names = split_by_series(train["series"][:], sizes, self.seed)
+        except ValueError as error:
+            raise CatalogueError(f"no validation can be split off train of {self.source}: {error}") from None
+        parts = {part: train.select([i for i, of in enumerate(names) if of == part]) for part in sizes}
+        others = {name: split for name, split in self.splits.items() if name != "train"}
+        split_by = f"{self.split_by}; validation by series out of train (seed {self.seed})"
+        return replace(self, splits=DatasetDict({**parts, **others}), split_by=split_by)
+
     def report(self) -> dict[str, Any]:
         """What was read, for the JSON file of a run."""
         return {
@@ -93,6 +139,7 @@ class Catalogue:
             "plot_columns": self.plot_columns,
             "split_by": self.split_by,
             "shared_series": self.shared_series,
+            "shared_plots": self.shared_plots,
         }
 
 
@@ -101,7 +148,6 @@ def load_catalogue(
     *,
     plot_columns: Sequence[str] | None = None,
     on_bad_rows: Literal["error", "skip"] = "error",
-    split_sizes: Mapping[str, float] = SPLIT_SIZES,
     seed: int = 0,
 ) -> Catalogue:
     """Read a catalogue and check every row and every poster of it.
@@ -111,8 +157,7 @@ def load_catalogue(
             or any name that `datasets.load_dataset` takes.
         plot_columns: the columns to take as plots, in this order; by default those with a known name.
         on_bad_rows: "error" checks all rows, then stops; "skip" leaves bad ones out, logs and counts them.
-        split_sizes: the shares of the splits to make, by series, where the source has none.
-        seed: of those splits.
+        seed: of the splits that are made, by series, where the source has none.
 
     Raises:
         CatalogueError: it cannot be read, rows are bad, or a split is empty; the message says which and why.
@@ -143,9 +188,9 @@ def load_catalogue(
     given = {movie.get("split") for movie in movies} - {None}
     split_by = found.split_by
     if not given:
-        split_by = f"series (seed {seed}, sizes {dict(split_sizes)})"
+        split_by = f"series (seed {seed}, sizes {dict(SPLIT_SIZES)})"
         try:
-            names = [*split_by_series(series, split_sizes, seed)]
+            names = [*split_by_series(series, SPLIT_SIZES, seed)]
         except ValueError as error:
             raise CatalogueError(f"{source} cannot be split: {error}") from None
     if None in names:
@@ -162,10 +207,7 @@ def load_catalogue(
     table = table.cast_column("image", Image())
     order = [name for name in dict.fromkeys([*SPLIT_SIZES, *names]) if name in names]
     splits = {name: table.select([good[i] for i, of in enumerate(names) if of == name]) for name in order}
-    shared = _shared_series(series, names)
-    if shared:
-        logger.warning("%s: %d series of validation or test lie in another split too", source, shared)
-    return Catalogue(source, DatasetDict(splits), bad_rows, found.plot_columns, split_by, shared)
+    return Catalogue(source, DatasetDict(splits), bad_rows, found.plot_columns, split_by, seed)
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -234,18 +276,18 @@ def _text(value: Any, what: str) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise ValueError(f"{what} is not UTF-8 text") from None
-    return text
+    return "" if text.lower() in ABSENT else text
 
 
 def _texts(value: Any, what: str) -> list[str]:
     """The texts in a list, or the one text, without the absent ones."""
     texts = [_text(item, what) for item in (value if isinstance(value, list) else [value])]
-    return [text for text in texts if text.lower() not in ABSENT]
+    return [text for text in texts if text]
 
 
 def _year(value: Any) -> int | None:
     text = _text(value, "year")
-    if text.lower() in ABSENT:
+    if not text:
         return None
     if not re.fullmatch(r"-?\d{1,4}(\.0)?", text):
         raise ValueError(f"bad year {text[:20]!r}")
@@ -254,18 +296,11 @@ def _year(value: Any) -> int | None:
 
 def _split(value: Any) -> str | None:
     name = _text(value, "split")
-    if name.lower() in ABSENT:
+    if not name:
         return None
     if not re.fullmatch(r"\w+", name):
         raise ValueError(f"bad name of a split {name[:20]!r}: letters, digits and _ only")
     return name
-
-
-def _shared_series(series: Sequence[str], names: Sequence[str | None]) -> int:
-    of: dict[str, set[str | None]] = {}
-    for key, name in zip(series, names, strict=True):
-        of.setdefault(key, set()).add(name)
-    return sum(len(splits) > 1 and not splits.isdisjoint(HELD_OUT) for splits in of.values())
 
 
 def _bad_row(row: Row, image: Mapping[str, Any] | None, reason: str) -> BadRow:

@@ -1,6 +1,7 @@
 """From a catalogue's movies to the batches a model takes."""
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -39,11 +40,13 @@ class MoviePairs(TorchDataset):
         image_features: Tensor | None = None,
         text_features: Tensor | None = None,
     ) -> None:
-        self.movies = movies if image_features is None else movies.select_columns(["plots"])
+        self.movies = movies
+        self.plots = list(movies["plots"])
+        self.labels = same_movie_labels(self.plots)
         self.seed = seed
         self.image_features = image_features
         self.text_features = text_features
-        counts = torch.tensor([len(plots) for plots in movies["plots"]])
+        counts = torch.tensor([len(plots) for plots in self.plots])
         self.first_plot = counts.cumsum(0) - counts
         # Shared, so that workers which outlive an epoch see the next one.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
@@ -59,22 +62,40 @@ class MoviePairs(TorchDataset):
 
     def __len__(self) -> int:
         """The number of movies."""
-        return len(self.movies)
+        return len(self.plots)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Poster and plot, or their features, and the movie's index as its label."""
-        movie = self.movies[index]
-        chosen = random.Random(f"{self.seed}-{self.epoch}-{index}").randrange(len(movie["plots"]))
-        pair: dict[str, Any] = {"label": index}
+        """Poster and plot, or their features, and the movie's label."""
+        plots = self.plots[index]
+        chosen = random.Random(f"{self.seed}-{self.epoch}-{index}").randrange(len(plots))
+        pair: dict[str, Any] = {"label": self.labels[index]}
         if self.image_features is None:
-            pair["image"] = to_rgb(movie["image"])
+            pair["image"] = to_rgb(self.movies[index]["image"])
         else:
             pair["image_features"] = self.image_features[index]
         if self.text_features is None:
-            pair["text"] = movie["plots"][chosen]
+            pair["text"] = plots[chosen]
         else:
             pair["text_features"] = self.text_features[self.first_plot[index] + chosen]
         return pair
+
+
+def same_movie_labels(plots: Sequence[Sequence[str]]) -> list[int]:
+    """A label for each movie, its index; movies that share a plot share the label of the first of them.
+
+    To push such a movie away from the plot of the other would be to push it away from its own.
+
+    Example:
+        >>> same_movie_labels([["A whale."], ["A shark.", "A fish."], ["A fish."]])
+        [0, 1, 1]
+    """
+    first: dict[str, int] = {}
+    labels = []
+    for index, texts in enumerate(plots):
+        label = min((first[text] for text in texts if text in first), default=index)
+        labels.append(label)
+        first.update({text: label for text in texts if text not in first})
+    return labels
 
 
 class PairCollator:
@@ -102,22 +123,37 @@ def with_first_plot(movies: Dataset) -> Dataset:
     return movies.remove_columns("plots").add_column("plots", [plots[:1] for plots in movies["plots"]])
 
 
+class ImageCollator:
+    """Makes `pixel_values` of movies. A class, because workers that are spawned cannot take a closure."""
+
+    def __init__(self, processor: PosterCLIPProcessor) -> None:
+        self.processor = processor
+
+    def __call__(self, movies: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """Process the posters of a batch."""
+        return dict(self.processor(images=[movie["image"] for movie in movies], return_tensors="pt"))
+
+
+class TextCollator:
+    """Makes `input_ids` and `attention_mask` of plots."""
+
+    def __init__(self, processor: PosterCLIPProcessor) -> None:
+        self.processor = processor
+
+    def __call__(self, plots: list[str]) -> dict[str, Tensor]:
+        """Process the plots of a batch."""
+        return dict(self.processor(text=plots, return_tensors="pt"))
+
+
 def image_batches(
     movies: Dataset, processor: PosterCLIPProcessor, *, batch_size: int = 32, workers: int = 0
 ) -> DataLoader:
     """`pixel_values` of every poster, in the order of the movies."""
-
-    def collate(rows: list[dict[str, Any]]) -> dict[str, Tensor]:
-        return dict(processor(images=[row["image"] for row in rows], return_tensors="pt"))
-
-    return DataLoader(movies.select_columns("image"), batch_size, collate_fn=collate, num_workers=workers)
+    posters: Any = movies.select_columns("image")
+    return DataLoader(posters, batch_size, collate_fn=ImageCollator(processor), num_workers=workers)
 
 
 def text_batches(movies: Dataset, processor: PosterCLIPProcessor, *, batch_size: int = 32) -> DataLoader:
     """`input_ids` and `attention_mask` of every plot of every movie, in their order."""
-
-    def collate(texts: list[str]) -> dict[str, Tensor]:
-        return dict(processor(text=texts, return_tensors="pt"))
-
     plots: Any = [plot for plots in movies["plots"] for plot in plots]
-    return DataLoader(plots, batch_size, collate_fn=collate)
+    return DataLoader(plots, batch_size, collate_fn=TextCollator(processor))

@@ -10,6 +10,8 @@ from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
+from .processing_posterclip import to_rgb
+
 PAGE_WIDTH = 1600
 MARGIN = 48  # around the page
 GAP = 24  # between cards, and between a card's edge and what it holds
@@ -26,7 +28,12 @@ INK, SOFT = "#26241f", "#7a756b"
 RIGHT, RIGHT_PAPER = "#1f7a4d", "#e6f3ea"
 MISSED = "#a6502a"
 
-PLAIN = str.maketrans({"–": "-", "—": "-", "−": "-", "×": "x", "ß": "ss", "ø": "o", "Ø": "O", "æ": "ae", "ł": "l"})
+LOOKALIKES = str.maketrans(
+    {
+        **{"Æ": "AE", "æ": "ae", "Œ": "OE", "œ": "oe", "Ø": "O", "ø": "o", "Ł": "L", "ł": "l", "ß": "ss"},
+        **{"–": "-", "—": "-", "−": "-", "×": "x"},
+    }
+)
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Corner = tuple[int, int]
@@ -95,6 +102,17 @@ def contact_sheet(
     return page
 
 
+def without_accents(text: str) -> str:
+    """The text in plainer letters: Pillow's own font has hardly any that bears an accent.
+
+    Example:
+        >>> without_accents("Misérables – Œdipe")
+        'Miserables - OEdipe'
+    """
+    letters = unicodedata.normalize("NFKD", text).translate(LOOKALIKES)
+    return "".join(letter for letter in letters if unicodedata.category(letter) not in ("Mn", "Cf"))
+
+
 def wrap(text: str, font: Font, width: int, max_lines: int) -> list[str]:
     """Break text into at most max_lines lines no wider than width; an ellipsis stands for what is left out.
 
@@ -136,9 +154,7 @@ def _fitting(text: str, font: Font, width: float) -> str:
 
 def _drawable(text: str) -> str:
     """Text in the letters of Pillow's own font, which has few beyond ASCII: other ones become an ellipsis."""
-    letters = unicodedata.normalize("NFKD", text).translate(PLAIN)
-    kept = "".join(letter for letter in letters if unicodedata.category(letter) not in ("Mn", "Cf"))
-    return re.sub("…+", "…", "".join(letter if _has_glyph(letter) else "…" for letter in kept))
+    return re.sub("…+", "…", "".join(letter if _has_glyph(letter) else "…" for letter in without_accents(text)))
 
 
 @cache
@@ -206,6 +222,7 @@ def _draw_answer(draw: ImageDraw.ImageDraw, corner: Corner, width: int, answer: 
 
 def _scaled(poster: Image.Image) -> Image.Image:
     """The poster as large as its place allows, in its own proportions."""
+    poster = to_rgb(poster)
     scale = min(POSTER_SIZE[0] / poster.width, POSTER_SIZE[1] / poster.height)
     size = max(1, round(poster.width * scale)), max(1, round(poster.height * scale))
-    return poster.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    return poster.resize(size, Image.Resampling.LANCZOS)

@@ -48,9 +48,7 @@ class PosterCLIPProcessor(ProcessorMixin):
 
     valid_processor_kwargs = PosterCLIPProcessingKwargs
 
-    def __init__(self, image_processor: Any = None, tokenizer: Any = None, **kwargs: Any) -> None:
-        # Plots are single segments: token types carry nothing, and half of the text towers refuse them.
-        tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    def __init__(self, image_processor: Any, tokenizer: Any, **kwargs: Any) -> None:
         super().__init__(image_processor, tokenizer, **kwargs)
 
     @classmethod
@@ -62,7 +60,10 @@ class PosterCLIPProcessor(ProcessorMixin):
                 "google/vit-base-patch16-224", "google-bert/bert-base-uncased"
             )
         """
-        tokenizer = AutoTokenizer.from_pretrained(text)
+        if max_length < 3:
+            raise ValueError(f"max_length={max_length} leaves no room for a word between the special tokens.")
+        # Plots are single segments: token types carry nothing, and half of the text encoders refuse them.
+        tokenizer = AutoTokenizer.from_pretrained(text, model_input_names=["input_ids", "attention_mask"])
         tokenizer.model_max_length = min(tokenizer.model_max_length, max_length)
         return cls(AutoImageProcessor.from_pretrained(vision), tokenizer)
 

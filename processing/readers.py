@@ -5,8 +5,9 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from datasets import DatasetDict, Features, Image, concatenate_datasets, load_dataset, load_from_disk
+from datasets import ClassLabel, DatasetDict, Features, Image, concatenate_datasets, load_dataset, load_from_disk
 
 from .rows import (
     CatalogueError,
@@ -21,6 +22,9 @@ from .rows import (
 from .splits import article_first
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+SPLIT_FOLDERS = {
+    *("train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval", "evaluation", "extra")
+}
 FIELDS = ("id", "title", "year", "genres", "series", "split")
 LAYOUTS = """known layouts:
   a folder with metadata.jsonl or metadata.csv (column file_name) and the posters, or such a folder per split
@@ -54,15 +58,21 @@ def read_source(source: str, plot_columns: Sequence[str] | None) -> Source:
 
 
 def _read_folder(root: Path, metadata: list[Path], plot_columns: Sequence[str] | None) -> Source:
-    """The imagefolder convention: a metadata file in the folder, or one in each split's folder."""
+    """The imagefolder convention: a metadata file in the folder, or one in each split's folder.
+
+    Several sub-folders with metadata are splits, each called as its folder; a lone one is a split only if its
+    name is one of `SPLIT_FOLDERS`: `images/metadata.jsonl` says nothing about splits.
+    """
     folders = [path.parent for path in metadata]
+    subfolders = set(folders) - {root}
+    splits = {folder for folder in subfolders if len(subfolders) > 1 or folder.name.lower() in SPLIT_FOLDERS}
     rows: list[Row] = []
     for path in metadata:
         if folders.count(path.parent) > 1:
             raise CatalogueError(f"{path.parent} holds metadata.jsonl and metadata.csv; keep one of them")
         for row in read_rows(path):
             row.where = f"{path.relative_to(root)} {row.where}"
-            row.split = row.fields.get("split") or (None if path.parent == root else path.parent.name)
+            row.split = row.fields.get("split") or (path.parent.name if path.parent in splits else None)
             name = row.fields.get("file_name")
             if name and isinstance(name, str):
                 row.fields.setdefault("id", Path(name).stem)
@@ -186,7 +196,8 @@ def _read_dataset(source: str, plot_columns: Sequence[str] | None) -> Source:
     rows: list[Row] = []
     for name, dataset in splits.items():
         for index, fields in enumerate(dataset.select_columns(wanted).to_list()):
-            fields = {"id": str(len(rows))} | {column.lower(): value for column, value in fields.items()}
+            named = {column.lower(): _named(value, dataset.features[column]) for column, value in fields.items()}
+            fields = {"id": str(len(rows))} | named
             split = fields.get("split") or (name if given else None)
             rows.append(Row(f"{name}[{index}]", fields, split=split))
     image = _image_column(features)
@@ -195,6 +206,15 @@ def _read_dataset(source: str, plot_columns: Sequence[str] | None) -> Source:
         images = [dataset.rename_column(image, "image") for dataset in images]
     images = [dataset.cast_column("image", Image(decode=False)) for dataset in images]
     return Source(rows, concatenate_datasets(images), plots)
+
+
+def _named(value: Any, feature: Any) -> Any:
+    """The value with the names of its classes for their numbers; -1 is a class that nobody knows."""
+    if isinstance(value, list):
+        return [_named(item, getattr(feature, "feature", None)) for item in value]
+    if isinstance(feature, ClassLabel) and value is not None:
+        return None if value == -1 else feature.int2str(value)
+    return value
 
 
 def _image_column(features: Features) -> str:

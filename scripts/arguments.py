@@ -10,9 +10,14 @@ from typing import Any, Literal, NoReturn
 
 import yaml
 from datasets import disable_progress_bars
-from transformers import HfArgumentParser
+from huggingface_hub import logging as hub_logging
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from transformers import HfArgumentParser, PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
+from modeling import PosterCLIPConfig, PosterCLIPModel
+from processing import PosterCLIPProcessor
 from processing.catalogue import Catalogue, load_catalogue
 
 
@@ -32,9 +37,24 @@ class CatalogueArguments:
         metadata={"help": "error: name every bad row and stop. skip: leave them out and count."},
     )
 
+    split_seed: int = field(default=0, metadata={"help": "Of the splits, where the catalogue has none."})
+
     def load(self) -> Catalogue:
         """Read and check the catalogue."""
-        return load_catalogue(self.catalogue, plot_columns=self.plot_columns, on_bad_rows=self.on_bad_rows)
+        return load_catalogue(
+            self.catalogue, plot_columns=self.plot_columns, on_bad_rows=self.on_bad_rows, seed=self.split_seed
+        )
+
+
+def load_model(name: str) -> tuple[PosterCLIPModel, PosterCLIPProcessor]:
+    """A saved model and its processor; ValueError, naming it, for what is no PosterCLIP model or a damaged one."""
+    try:
+        found = PreTrainedConfig.get_config_dict(name)[0].get("model_type")
+        if found != PosterCLIPConfig.model_type:
+            raise ValueError(f"the model_type in its config.json is {found!r}")
+        return PosterCLIPModel.from_pretrained(name), PosterCLIPProcessor.from_pretrained(name)
+    except (OSError, SafetensorError, StrictDataclassError, ValueError) as error:
+        raise ValueError(f"{name} is no PosterCLIP model that can be loaded: {error}") from error
 
 
 def parse(
@@ -48,7 +68,7 @@ def parse(
         positional: name of an argument without a flag; a namespace that holds it is returned last.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    usage = "%(prog)s [SETTINGS.yaml] [--name value ...]   (--help lists the names)"
+    usage = f"%(prog)s {positional.upper() if positional else '[SETTINGS.yaml]'} [--name value ...]   (or --help)"
     parser = HfArgumentParser(tuple(classes), allow_abbrev=False, usage=usage)
     if positional:
         parser.add_argument(positional)
@@ -94,8 +114,13 @@ def quiet_libraries() -> None:
     """Silence what every run repeats and no user can act on (the choice of image backend among others)."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    hub_logging.set_verbosity_error()
     disable_progress_bars()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
+
+
+# What a wrong argument, catalogue, model or environment raises; all else is a bug and keeps its traceback.
+USER_ERRORS = (ImportError, OSError, RuntimeError, StrictDataclassError, ValueError)
 
 
 def stop(error: Exception) -> NoReturn:

@@ -1,17 +1,19 @@
 """Evaluate a model on a split: `python scripts/evaluate.py MODEL --catalogue FOLDER --split test`."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from datasets import Dataset
 from PIL import Image
 
 from modeling import PosterCLIPModel
 from modeling.encoding import embed, encode_plots, encode_posters
 from processing import PosterCLIPProcessor
-from processing.catalogue import CatalogueError, fingerprint
+from processing.catalogue import fingerprint
 from processing.collation import image_batches, text_batches, with_first_plot
 from processing.contact_sheet import Answer, contact_sheet
 from processing.results import write_results
@@ -24,7 +26,7 @@ from processing.retrieval import (
     seed_rows,
     top_answers,
 )
-from scripts.arguments import CatalogueArguments, parse, quiet_libraries, stop
+from scripts.arguments import USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
 
 SHEET_POSTERS = 12
 
@@ -38,11 +40,12 @@ class EvaluateArguments:
         default=False,
         metadata={"help": "Also judge train, validation and test as one pool, trained movies and others apart."},
     )
-    trained_splits: list[str] = field(
-        default_factory=lambda: ["train"],
-        metadata={"help": "For the seed's protocol: what the model was trained on."},
+    trained_splits: list[str] | None = field(
+        default=None, metadata={"help": "For the seed's protocol: what the model was trained on, if not recorded."}
     )
-    output: Path | None = field(default=None, metadata={"help": "JSON file; MODEL/results-SPLIT.json by default."})
+    output: Path | None = field(
+        default=None, metadata={"help": "JSON file; results-SPLIT.json in the model's folder by default."}
+    )
     contact_sheet: Path | None = field(default=None, metadata={"help": "PNG of posters with their best plots."})
     batch_size: int = field(default=32, metadata={"help": "Posters or plots encoded at a time."})
     workers: int = field(default=0, metadata={"help": "Processes that decode posters."})
@@ -54,15 +57,23 @@ def main(arguments: list[str] | None = None) -> None:
     data, options, rest = parse((CatalogueArguments, EvaluateArguments), arguments, positional="model")
     try:
         catalogue = data.load()
-        names = [options.split]
-        if options.seed_protocol:
-            names = [name for name in ("train", "validation", "test") if name in catalogue.splits]
-        pools = {name: with_first_plot(catalogue.movies([name])) for name in dict.fromkeys([options.split, *names])}
-        model = PosterCLIPModel.from_pretrained(rest.model).eval()
-        processor = PosterCLIPProcessor.from_pretrained(rest.model)
-    except (CatalogueError, OSError, ValueError) as error:
+        judged = [name for name in ("train", "validation", "test") if name in catalogue.splits]
+        names = [options.split, *(judged if options.seed_protocol else [])]
+        pools = {name: with_first_plot(catalogue.movies([name])) for name in dict.fromkeys(names)}
+        trained = options.trained_splits or recorded_splits(Path(rest.model))
+        if options.seed_protocol and (strange := set(trained) - set(judged)):
+            raise ValueError(f"trained_splits: {', '.join(sorted(strange))} is none of {', '.join(judged)}.")
+        model, processor = load_model(rest.model)
+        output = options.output or default_output(rest.model, options.split)
+        for path, suffix in ((output, ".json"), (options.contact_sheet, ".png")):
+            if path and (path.is_dir() or path.suffix != suffix):
+                raise ValueError(f"{path} cannot be written: name a file that ends in {suffix}.")
+            if path:
+                path.parent.mkdir(parents=True, exist_ok=True)
+    except USER_ERRORS as error:
         stop(error)
 
+    model.eval().to(torch.accelerator.current_accelerator() or "cpu")  # type: ignore[arg-type]
     embeds = {name: embeddings(model, processor, movies, options) for name, movies in pools.items()}
     movies = pools[options.split]
     pool = evaluate_pool(*embeds[options.split], movies["id"], movies["id"])
@@ -70,22 +81,32 @@ def main(arguments: list[str] | None = None) -> None:
         "model": rest.model,
         "split": options.split,
         "catalogue": catalogue.report(),
-        "data_fingerprint": fingerprint(movies),
+        "data_fingerprint": {name: fingerprint(catalogue.movies([name])) for name in pools},
         "metrics": pool.summary(),
     }
     print(f"\n{options.split}: {len(movies):,} movies; a tie counts against the model")
     print(format_table(pool_rows(results["metrics"])))
     if options.seed_protocol:
-        results["seed_protocol"] = judge_as_the_seed(pools, embeds, options.trained_splits)
+        results["seed_protocol"] = judge_as_the_seed({name: pools[name] for name in judged}, embeds, trained)
         print("\nThe seed's protocol: the arg-min along each dimension of one distance matrix over all movies")
         print(format_table(seed_rows(results["seed_protocol"])))
-    output = options.output or Path(rest.model) / f"results-{options.split}.json"
     write_results(output, results)
     print(f"\nResults are in {output}")
     if options.contact_sheet:
-        heading = f"{rest.model}: {options.split} posters with their best plots of {len(movies):,}"
+        heading = f"Posters of the {options.split} split, each with its best of {len(movies):,} plots"
         draw_sheet(movies, embeds[options.split], pool, heading).save(options.contact_sheet)
         print(f"The contact sheet is in {options.contact_sheet}")
+
+
+def recorded_splits(model: Path) -> list[str]:
+    """What the model was trained on, as its training recorded it; `train` where there is no record."""
+    record = model / "training.json"
+    return json.loads(record.read_text(encoding="utf-8"))["train_splits"] if record.is_file() else ["train"]
+
+
+def default_output(model: str, split: str) -> Path:
+    """Beside the weights; for a Hub repository in the working directory, where no folder of its name may appear."""
+    return Path(model if Path(model).is_dir() else ".") / f"results-{split}.json"
 
 
 def embeddings(
@@ -104,7 +125,7 @@ def judge_as_the_seed(
     pools: dict[str, Dataset], embeds: dict[str, tuple[np.ndarray, np.ndarray]], trained_splits: list[str]
 ) -> dict[str, dict[str, float]]:
     """The seed's protocol over all pools as one."""
-    images, texts = (np.concatenate(side) for side in zip(*embeds.values(), strict=True))
+    images, texts = (np.concatenate(side) for side in zip(*(embeds[name] for name in pools), strict=True))
     ids = [movie for movies in pools.values() for movie in movies["id"]]
     trained = np.concatenate([np.full(len(movies), name in trained_splits) for name, movies in pools.items()])
     return seed_protocol(images, texts, ids, trained)
@@ -122,7 +143,7 @@ def draw_sheet(movies: Dataset, embeds: tuple[np.ndarray, np.ndarray], pool: Poo
     ]
     posters = [movies[int(row)]["image"] for row in rows]
     ranks = [int(rank) for rank in pool.image_to_text[rows]]
-    footer = "The right plot is boxed. A tie counts against the model."
+    footer = "The number beside a plot is its cosine similarity. A tie counts against the model."
     return contact_sheet(posters, [titles[row] for row in rows], answers, ranks, heading=heading, footer=footer)
 
 

@@ -1,11 +1,10 @@
 """Train a PosterCLIP on a catalogue: `python scripts/train.py scripts/configs/seed.yaml --catalogue FOLDER`."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import torch
-from datasets import Dataset
 from transformers import TrainingArguments, set_seed
 
 from modeling import PosterCLIPModel
@@ -13,47 +12,44 @@ from modeling.encoding import encode_plots, encode_posters
 from modeling.towers import is_frozen, set_mode
 from modeling.trainer import PosterCLIPTrainer, resume_point
 from processing import PosterCLIPProcessor
-from processing.catalogue import CatalogueError, fingerprint
+from processing.catalogue import fingerprint
 from processing.collation import MoviePairs, PairCollator, image_batches, text_batches, with_first_plot
 from processing.results import write_results
 from processing.retrieval import trainer_metrics
-from scripts.arguments import CatalogueArguments, parse, quiet_libraries, stop
+from scripts.arguments import USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
 
 
 @dataclass
 class ModelArguments:
-    """Which model."""
+    """Which model: a saved one, or a new one of two encoders."""
 
     model: str | None = field(default=None, metadata={"help": "A saved PosterCLIP to train further."})
-    vision: str = field(default="google/vit-base-patch16-224", metadata={"help": "Or a new one: its poster encoder,"})
-    text: str = field(default="google-bert/bert-base-uncased", metadata={"help": "its plot encoder,"})
-    projection_dim: int = field(default=512, metadata={"help": "and the size of its embeddings."})
-    vision_pooling: Literal["auto", "cls", "mean", "pooler"] = field(default="auto")
-    text_pooling: Literal["auto", "cls", "mean", "pooler"] = field(default="auto")
-    loss: Literal["contrastive", "sigmoid"] = field(default="contrastive")
-    logit_scale_init_value: float = field(default=2.6592)
-    max_length: int = field(default=128, metadata={"help": "Plots are cut at so many tokens."})
+    vision: str | None = field(default=None, metadata={"help": "Of a new one: the poster encoder."})
+    text: str | None = field(default=None, metadata={"help": "Of a new one: the plot encoder."})
+    projection_dim: int | None = field(default=None, metadata={"help": "Of a new one: the size of its embeddings."})
+    vision_pooling: str | None = field(default=None, metadata={"help": "Of a new one: auto, cls, mean or pooler."})
+    text_pooling: str | None = field(default=None, metadata={"help": "Of a new one: auto, cls, mean or pooler."})
+    loss: str | None = field(default=None, metadata={"help": "Of a new one: contrastive or sigmoid."})
+    logit_scale_init_value: float | None = field(default=None, metadata={"help": "Of a new one: ln(1 / temperature)."})
+    max_length: int = field(default=128, metadata={"help": "Of a new one: plots are cut at so many tokens."})
     vision_mode: str = field(
-        default="full", metadata={"help": "What of the poster encoder trains: frozen, last-K, full."}
+        default="full", metadata={"help": "What of the poster encoder trains: frozen, last-K (layer groups) or full."}
     )
     text_mode: str = field(default="full", metadata={"help": "What of the plot encoder trains, likewise."})
 
     def build(self) -> tuple[PosterCLIPModel, PosterCLIPProcessor]:
         """The model, its encoders in their modes, and its processor."""
+        names = ("projection_dim", "vision_pooling", "text_pooling", "loss", "logit_scale_init_value")
+        fields = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         if self.model:
-            model = PosterCLIPModel.from_pretrained(self.model)
-            processor = PosterCLIPProcessor.from_pretrained(self.model)
-        else:
-            model = PosterCLIPModel.from_vision_text_pretrained(
-                self.vision,
-                self.text,
-                projection_dim=self.projection_dim,
-                vision_pooling=self.vision_pooling,
-                text_pooling=self.text_pooling,
-                loss=self.loss,
-                logit_scale_init_value=self.logit_scale_init_value,
-            )
+            if given := [name for name in ("vision", "text", *fields) if getattr(self, name) is not None]:
+                raise ValueError(f"{', '.join(given)}: a saved model (--model) has its own.")
+            model, processor = load_model(self.model)
+        elif self.vision and self.text:
+            model = PosterCLIPModel.from_vision_text_pretrained(self.vision, self.text, **fields)
             processor = PosterCLIPProcessor.from_vision_text_pretrained(self.vision, self.text, self.max_length)
+        else:
+            raise ValueError("Name a saved model (--model), or the two encoders of a new one (--vision and --text).")
         set_mode(model.vision_model, self.vision_mode)
         set_mode(model.text_model, self.text_mode)
         return model, processor
@@ -91,26 +87,34 @@ def main(arguments: list[str] | None = None) -> None:
         (CatalogueArguments, SplitArguments, ModelArguments, RunArguments), arguments
     )
     try:
+        checkpoint = resume_point(run.resume_from_checkpoint, run.output_dir)
         catalogue = data.load()
-        movies = catalogue.movies(splits.train_splits)
-        held_out = catalogue.movies([splits.eval_split]) if run.eval_strategy != "no" else None
+        held_out = None
+        if run.eval_strategy != "no":
+            if splits.eval_split == "validation":
+                catalogue = catalogue.with_validation()
+            held_out = MoviePairs(with_first_plot(catalogue.movies([splits.eval_split])))
+        pairs = MoviePairs(catalogue.movies(splits.train_splits), seed=run.seed)
         set_seed(run.seed)
         model, processor = architecture.build()
-    except (CatalogueError, OSError, ValueError) as error:
+        trainer = PosterCLIPTrainer(
+            model,
+            run,
+            data_collator=PairCollator(processor),
+            train_dataset=pairs,
+            eval_dataset=held_out,
+            processing_class=processor,
+            compute_metrics=trainer_metrics,
+            chunk_size=run.chunk_size,
+            layer_decay=run.layer_decay,
+        )
+        Path(run.output_dir).mkdir(parents=True, exist_ok=True)
+    except USER_ERRORS as error:
         stop(error)
 
-    trainer = PosterCLIPTrainer(
-        model,
-        run,
-        data_collator=PairCollator(processor),
-        train_dataset=training_pairs(model.to(run.device), processor, movies, run),
-        eval_dataset=held_out and training_pairs(model, processor, with_first_plot(held_out), run),
-        processing_class=processor,
-        compute_metrics=trainer_metrics,
-        chunk_size=run.chunk_size,
-        layer_decay=run.layer_decay,
-    )
-    trainer.train(resume_from_checkpoint=resume_point(run.resume_from_checkpoint, run.output_dir))
+    for part in filter(None, (pairs, held_out)):
+        add_features(part, model, processor, run)
+    trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
     trainer.save_state()
     if trainer.is_world_process_zero():
@@ -119,8 +123,9 @@ def main(arguments: list[str] | None = None) -> None:
             {
                 "catalogue": catalogue.report(),
                 "train_splits": splits.train_splits,
-                "data_fingerprint": fingerprint(movies),
+                "data_fingerprint": {name: fingerprint(catalogue.movies([name])) for name in splits.train_splits},
                 "model": vars(architecture),
+                "config": json.loads(model.config.to_json_string()),
                 "arguments": run.to_sanitized_dict(),
                 "best_metric": trainer.state.best_metric,
                 "log": trainer.state.log_history,
@@ -129,21 +134,22 @@ def main(arguments: list[str] | None = None) -> None:
     if run.push_to_hub:
         trainer.push_to_hub()
     trainer.accelerator.end_training()
-    print(f"The model is in {run.output_dir}")
+    if trainer.is_world_process_zero():
+        best = trainer.state.best_global_step if run.load_best_model_at_end else None
+        which = f", that of step {best} of {trainer.state.global_step}" if best else ""
+        print(f"The model is in {run.output_dir}{which}")
 
 
-def training_pairs(
-    model: PosterCLIPModel, processor: PosterCLIPProcessor, movies: Dataset, run: TrainingArguments
-) -> MoviePairs:
-    """The movies as pairs; a frozen encoder runs once here, not once an epoch."""
-    features = {}
+def add_features(
+    pairs: MoviePairs, model: PosterCLIPModel, processor: PosterCLIPProcessor, run: TrainingArguments
+) -> None:
+    """Run frozen encoders over the pairs, once here and not once an epoch."""
     size = run.per_device_eval_batch_size
     if is_frozen(model.vision_model):
-        batches = image_batches(movies, processor, batch_size=size, workers=run.dataloader_num_workers)
-        features["image_features"] = encode_posters(model, batches)
+        batches = image_batches(pairs.movies, processor, batch_size=size, workers=run.dataloader_num_workers)
+        pairs.image_features = encode_posters(model, batches)
     if is_frozen(model.text_model):
-        features["text_features"] = encode_plots(model, text_batches(movies, processor, batch_size=size))
-    return MoviePairs(movies, seed=run.seed, **features)
+        pairs.text_features = encode_plots(model, text_batches(pairs.movies, processor, batch_size=size))
 
 
 if __name__ == "__main__":

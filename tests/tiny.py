@@ -99,6 +99,7 @@ def tiny_processor(max_length: int = 32) -> PosterCLIPProcessor:
         sep_token="[SEP]",
         unk_token="[UNK]",
         model_max_length=max_length,
+        model_input_names=["input_ids", "attention_mask"],
     )
     images = ViTImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE})
     return PosterCLIPProcessor(image_processor=images, tokenizer=fast)

@@ -12,7 +12,11 @@ COLUMNS = ("id", "title", "year", "author", "genres", "plot_short", "plot_long",
 
 
 def read_stories() -> list[dict[str, Any]]:
-    """The stories as they ship; see README for the fields.
+    """The stories as they ship.
+
+    Each has an `id`, a `title`, a `year` (below 0: B.C.), an `author`, `genres` (the first colours the poster),
+    `plot_short` and `plot_long`, what the poster shows (a `scene` and `motifs`, the first in the middle), and,
+    where stories belong together, the name of their `series`.
 
     Example:
         >>> [story["title"] for story in read_stories() if story["id"] == "moby-dick"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,15 +10,13 @@ from typing import Any
 
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
+from ..contact_sheet import without_accents
 from .vector import RGB, Mark, Point, drawings, marks_of, motif_names, rgb, scene_names, seeded
 
 SIZE = (320, 480)
 LABEL = "drawn illustration - not a real poster"
 SUPERSAMPLING = 3
 LEADING = 1.12
-LOOKALIKES = str.maketrans(
-    {"Æ": "AE", "æ": "ae", "Œ": "OE", "œ": "oe", "Ø": "O", "ø": "o", "Ł": "L", "ł": "l", "–": "-"}
-)
 MARGIN = 16  # around a motif's box, for what juts out: flames, smoke, a broom
 _SHADE = Image.linear_gradient("L")
 _CORNERS = Image.radial_gradient("L").resize(SIZE).point(lambda v: max(0, v - 90) * 2 // 3)
@@ -123,12 +120,6 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return font
 
 
-def _plain(text: str) -> str:
-    """The text without its accents: the font inside Pillow has hardly any letter that bears one."""
-    decomposed = unicodedata.normalize("NFKD", text.translate(LOOKALIKES))
-    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
-
-
 def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
     lines: list[str] = []
     for word in text.split() or ["-"]:
@@ -160,7 +151,7 @@ def _letter(image: Image.Image, story: Mapping[str, Any], genre: str, layout: La
         image.paste(rgb("main--", genre), (0, top, width, bottom), Image.new("L", (width, bottom - top), 235))
         for y in (top + 3, bottom - 6):
             draw.rectangle((0, y, width, y + 2), accent)
-    title, author = _plain(str(story["title"]).upper()), _plain(str(story.get("author") or "Traditional"))
+    title, author = map(without_accents, (str(story["title"]).upper(), str(story.get("author") or "Traditional")))
     font, lines = _fitted(title, width - 54, bottom - top - 36, range(56, 9, -2))
     middle = (top + bottom - 22) / 2
     for stroke, colour in ((1 if layout.band else 4, ink), (1, light)):

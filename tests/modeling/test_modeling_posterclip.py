@@ -1,8 +1,11 @@
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer, BertTokenizer
 
-from modeling import PosterCLIPModel
-from tests.tiny import tiny_batch, tiny_model
+from modeling import PosterCLIPConfig, PosterCLIPModel
+from processing import PosterCLIPProcessor
+from tests.tiny import VISION, tiny_batch, tiny_model, tiny_processor
 
 
 def test_embeddings_are_normalised_and_logits_are_their_scaled_cosines():
@@ -102,18 +105,63 @@ def test_the_vision_side_of_a_dual_encoder_is_taken(family, tmp_path):
     assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_the_temperature_stays_float32_in_a_bfloat16_model(tmp_path):
-    tiny_model().save_pretrained(tmp_path)
-    model = PosterCLIPModel.from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
-    assert model.logit_scale.dtype == torch.float32 and model.text_projection.weight.dtype == torch.bfloat16
-    batch = tiny_batch()
-    assert model(**{**batch, "pixel_values": batch["pixel_values"].bfloat16()}).logits_per_image.dtype == torch.float32
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("family", VISION)
+def test_a_half_precision_model_takes_what_the_processor_gives(family, dtype, tmp_path):
+    tiny_model(family).save_pretrained(tmp_path / "full")
+    PosterCLIPModel.from_pretrained(tmp_path / "full", dtype=dtype).save_pretrained(tmp_path / "half")
+    model = PosterCLIPModel.from_pretrained(tmp_path / "half").eval()
+    assert model.dtype == dtype and model.logit_scale.dtype == torch.float32
+    output = model(**tiny_batch())
+    assert output.image_embeds.dtype == dtype and output.logits_per_image.dtype == torch.float32
+    features = torch.randn(2, model.visual_projection.in_features), torch.randn(2, model.text_projection.in_features)
+    assert model(image_features=features[0], text_features=features[1]).logits_per_image.isfinite().all()
+
+
+def test_logits_are_float32_under_autocast():
+    model, batch = tiny_model().eval(), tiny_batch()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(**batch)
+    assert output.logits_per_image.dtype == torch.float32
+    expected = output.image_embeds.float() @ output.text_embeds.float().T * model.logit_scale.exp()
+    torch.testing.assert_close(output.logits_per_image, expected)
 
 
 def test_gradient_checkpointing_changes_nothing():
     plain, checkpointed, batch = tiny_model("vit", "modernbert"), tiny_model("vit", "modernbert"), tiny_batch()
     checkpointed.gradient_checkpointing_enable()
+    assert any(getattr(module, "gradient_checkpointing", False) for module in checkpointed.modules())
     for model in (plain, checkpointed):
         model.train()(**batch, return_loss=True).loss.backward()
     for (name, one), (_, other) in zip(plain.named_parameters(), checkpointed.named_parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad, msg=name)
+
+
+@pytest.mark.parametrize(("pooling", "words"), [("pooler", "no pooling head"), ("cls", "lacks")])
+def test_weights_that_a_checkpoint_lacks_are_not_drawn_at_random(pooling, words, tmp_path):
+    model = tiny_model(vision_pooling="cls")
+    model.vision_model.save_pretrained(tmp_path / "vision")
+    model.text_model.save_pretrained(tmp_path / "text")
+    if pooling == "cls":
+        weights = {f"other.{name}": weight for name, weight in load_file(tmp_path / "vision/model.safetensors").items()}
+        save_file(weights, tmp_path / "vision/model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=words):
+        PosterCLIPModel.from_vision_text_pretrained(
+            str(tmp_path / "vision"), str(tmp_path / "text"), vision_pooling=pooling
+        )
+
+
+def test_an_encoder_that_automodel_does_not_know_is_named():
+    with pytest.raises(ValueError, match="siglip_text_model"):
+        PosterCLIPConfig(text_config={"model_type": "siglip_text_model"})
+        PosterCLIPModel(PosterCLIPConfig(text_config={"model_type": "siglip_text_model"}))
+
+
+def test_a_bert_tokenizer_of_a_saved_folder_gives_no_token_types(tmp_path):
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "whale"]
+    BertTokenizer(vocab={word: i for i, word in enumerate(words)}).save_pretrained(tmp_path / "text")
+    tiny_processor().image_processor.save_pretrained(tmp_path / "vision")
+    processor = PosterCLIPProcessor.from_vision_text_pretrained(str(tmp_path / "vision"), str(tmp_path / "text"))
+    processor.save_pretrained(tmp_path / "model")
+    bare = AutoTokenizer.from_pretrained(tmp_path / "model", trust_remote_code=True)
+    assert bare("whale").keys() == {"input_ids", "attention_mask"}

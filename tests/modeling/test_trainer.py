@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from datasets import Dataset, concatenate_datasets
 from safetensors.torch import load_file
 from transformers import TrainingArguments
 
 from modeling import PosterCLIPModel
 from modeling.trainer import PosterCLIPTrainer, pool_loss, resume_point
-from processing.collation import MoviePairs, PairCollator
+from processing.collation import MoviePairs, PairCollator, with_first_plot
 from tests.modeling.joint_run import run as joint_run
 from tests.modeling.resume_run import EPOCHS, STEPS_PER_EPOCH, run, tiny_movies
 from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_processor
@@ -53,10 +54,13 @@ def test_a_run_killed_within_an_epoch_ends_with_the_same_weights(vision, text, t
 
 @pytest.mark.parametrize(("vision", "text"), PAIRS)
 def test_the_best_model_is_loaded_whole_at_the_end(vision, text, tmp_path):
-    trainer = run(vision, text, tmp_path)
+    trainer = run(vision, text, tmp_path, best_at=4)
+    assert trainer.state.best_model_checkpoint.endswith("checkpoint-4") and trainer.state.global_step > 4
     best = PosterCLIPModel.from_pretrained(trainer.state.best_model_checkpoint).state_dict()
+    last = final_weights(tmp_path)
     for name, weight in trainer.model.state_dict().items():
         assert torch.equal(weight, best[name]), name
+    assert not all(torch.equal(best[name], last[name]) for name in last)
 
 
 @pytest.mark.slow
@@ -83,11 +87,13 @@ def trainer_for(model: PosterCLIPModel, folder: Path, **arguments) -> PosterCLIP
         model,
         TrainingArguments(
             str(folder),
-            save_strategy="no",
-            remove_unused_columns=False,
-            disable_tqdm=True,
-            use_cpu=True,
-            **arguments,
+            **{
+                "save_strategy": "no",
+                "remove_unused_columns": False,
+                "disable_tqdm": True,
+                "use_cpu": True,
+                **arguments,
+            },
         ),
         data_collator=PairCollator(tiny_processor()),
         train_dataset=MoviePairs(tiny_movies()),
@@ -127,17 +133,67 @@ def test_the_temperature_stays_between_1_and_100(start, rate, tmp_path):
 
 
 def test_accumulated_steps_are_averaged(tmp_path):
-    def weights(**arguments) -> torch.Tensor:
+    """Two batches of the same two movies, in one step, are one batch of them."""
+
+    def weights(movies: Dataset, **arguments) -> torch.Tensor:
         model = tiny_model("vit", "modernbert")
-        # Every batch is the same two movies, so two half steps are one step.
-        trainer = trainer_for(model, tmp_path, max_steps=1, optim="sgd", learning_rate=0.1, **arguments)
-        trainer.train_dataset = MoviePairs(tiny_movies(2))
+        settings = {"max_steps": 1, "optim": "sgd", "learning_rate": 0.1, "per_device_train_batch_size": 2}
+        trainer = trainer_for(model, tmp_path, train_sampling_strategy="sequential", **settings, **arguments)
+        trainer.train_dataset = MoviePairs(movies)
         trainer.train()
+        assert trainer.state.epoch == 1  # every batch was seen
         return model.visual_projection.weight.detach()
 
-    once = weights(per_device_train_batch_size=2)
-    twice = weights(per_device_train_batch_size=2, gradient_accumulation_steps=2, num_train_epochs=2)
+    two = with_first_plot(tiny_movies(2))
+    once, twice = weights(two), weights(concatenate_datasets([two, two]), gradient_accumulation_steps=2)
     torch.testing.assert_close(once, twice)
+    assert not torch.equal(once, tiny_model("vit", "modernbert").visual_projection.weight)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_plots_are_drawn_anew_each_epoch_and_again_when_resumed(workers, tmp_path):
+    def drawn(folder: Path, resume: str | None = None) -> list[str]:
+        seen: list[str] = []
+        trainer = trainer_for(
+            tiny_model(),
+            folder,
+            num_train_epochs=3,
+            per_device_train_batch_size=8,
+            dataloader_num_workers=workers,
+            save_strategy="epoch",
+            seed=5,
+        )
+        trainer.train_dataset = MoviePairs(tiny_movies(8), seed=5)
+        step = trainer.training_step
+        trainer.training_step = lambda model, inputs, *rest: (
+            seen.append("".join(map(str, sorted(inputs["attention_mask"].sum(1).tolist())))),
+            step(model, inputs, *rest),
+        )[1]
+        trainer.train(resume_from_checkpoint=resume)
+        return seen
+
+    expected = []
+    pairs = MoviePairs(tiny_movies(8), seed=5)
+    for pairs.epoch in range(3):
+        expected.append("".join(map(str, sorted(len(pairs[i]["text"]) + 2 for i in range(8)))))
+    assert len(set(expected)) == 3
+    assert drawn(tmp_path) == expected
+    assert drawn(tmp_path, str(tmp_path / "checkpoint-1")) == expected[1:]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"dataloader_persistent_workers": True, "dataloader_num_workers": 1}, "dataloader_persistent_workers"),
+        ({"label_smoothing_factor": 0.1}, "label_smoothing_factor"),
+        ({"batch_eval_metrics": True}, "batch_eval_metrics"),
+        ({"eval_do_concat_batches": False}, "eval_do_concat_batches"),
+        ({"per_device_train_batch_size": 1}, "per_device_train_batch_size"),
+    ],
+)
+def test_an_option_that_would_not_keep_its_meaning_is_refused_by_name(arguments, name, tmp_path):
+    with pytest.raises(ValueError, match=name):
+        trainer_for(tiny_model(), tmp_path, **arguments)
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])

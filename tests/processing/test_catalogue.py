@@ -4,7 +4,7 @@ import os
 import time
 
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, load_dataset
+from datasets import ClassLabel, Dataset, DatasetDict, List, load_dataset
 from PIL import Image
 
 from processing.catalogue import FEATURES, BadRow, CatalogueError, fingerprint, load_catalogue
@@ -86,6 +86,7 @@ class TestFolder:
             "plot_columns": ["plot"],
             "split_by": "given",
             "shared_series": 0,
+            "shared_plots": 0,
         }
 
     def test_posters_stay_on_disk(self, folder):
@@ -131,6 +132,22 @@ class TestFolder:
         write_csv(tmp_path / "test.csv", [])  # some other file
         assert ids(load_catalogue(str(tmp_path))) == {"train": ["0", "1", "2"], "extra": ["3", "4"]}
 
+    def test_a_lone_folder_is_a_split_only_if_it_is_called_so(self, folder, tmp_path):
+        source = folder([movie(n) for n in range(3)], "images/metadata.jsonl")
+        assert list(load_catalogue(source).splits) == ["train", "validation", "test"]
+        (tmp_path / "images").rename(tmp_path / "dev")
+        assert ids(load_catalogue(source)) == {"dev": ["0", "1", "2"]}
+
+    def test_an_absent_title_makes_no_series(self, folder):
+        absent = [movie(n, title=title, split="train") for n, title in enumerate(["nan", "NaN", NAN, "N/A", None])]
+        train = load_catalogue(folder(absent)).splits["train"]
+        assert train["title"][:] == [""] * 5 and train["series"][:] == train["id"][:]
+
+    def test_movies_with_one_plot_are_counted(self, folder):
+        plots = ["one", "two", "one", ["three", "two"], "one"]
+        rows = [movie(n, plot=plot, split=["train", "test"][n % 2]) for n, plot in enumerate(plots)]
+        assert load_catalogue(folder(rows)).report()["shared_plots"] == 3
+
     def test_the_id_is_by_default_the_name_of_the_file(self, folder):
         assert ids(load_catalogue(folder([movie(7, id=None, split="train")]))) == {"train": ["7"]}
 
@@ -148,9 +165,8 @@ class TestSplits:
         assert ids(load_catalogue(source)) == ids(catalogue) != ids(load_catalogue(source, seed=1))
 
     def test_a_series_column_decides(self, folder):
-        rows = [movie(n, series="odd" if n % 2 else "even") for n in range(6)]
-        catalogue = load_catalogue(folder(rows), split_sizes={"train": 0.5, "test": 0.5})
-        assert sorted(ids(catalogue).values()) == [["0", "2", "4"], ["1", "3", "5"]]
+        catalogue = load_catalogue(folder([movie(n, series="abc"[n % 3]) for n in range(6)]))
+        assert sorted(ids(catalogue).values()) == [["0", "3"], ["1", "4"], ["2", "5"]]
 
     def test_rows_without_a_split_among_rows_with_one(self, folder):
         source = folder([movie(1, split="train"), movie(2), movie(3, split="")])
@@ -163,6 +179,34 @@ class TestSplits:
         rows = [movie(n, title=title, split=split) for n, (title, split) in enumerate(zip(titles, splits, strict=True))]
         assert load_catalogue(folder(rows)).report()["shared_series"] == 1
         assert "1 series of validation or test lie in another split too" in caplog.text
+
+    def test_validation_is_carved_out_of_train(self, folder, caplog):
+        rows = [movie(n, series=f"series {n // 2}", split="train") for n in range(48)]
+        source = folder([*rows, movie(48, series="other", split="test"), movie(49, series="other", split="test")])
+        given = load_catalogue(source)
+        catalogue = given.with_validation()
+        assert catalogue.report() == given.report() | {
+            "rows": {"train": 42, "validation": 6, "test": 2},
+            "split_by": "given; validation by series out of train (seed 0)",
+        }
+        train, validation = (catalogue.splits[name] for name in ("train", "validation"))
+        assert set(train["series"]).isdisjoint(validation["series"])
+        assert sorted([*train["id"], *validation["id"]]) == sorted(given.splits["train"]["id"])
+        assert given.report()["rows"] == {"train": 48, "test": 2}
+        assert ids(given.with_validation()) == ids(catalogue) != ids(load_catalogue(source, seed=1).with_validation())
+        assert catalogue.with_validation() is catalogue
+        assert not caplog.records
+
+    def test_a_carved_validation_that_shares_a_series_is_told(self, folder, caplog):
+        rows = [movie(n, title=f"Film {'abcd'[n % 4]}", split="train" if n < 4 else "extra") for n in range(8)]
+        assert load_catalogue(folder(rows)).with_validation().shared_series == 2
+        assert "2 series of validation or test lie in another split too" in caplog.text
+
+    @pytest.mark.parametrize(("split", "message"), [("train", "1 series cannot fill"), ("extra", "no split 'train'")])
+    def test_no_validation_can_be_carved(self, folder, split, message):
+        catalogue = load_catalogue(folder([movie(n, title="Jaws", split=split) for n in range(2)]))
+        with pytest.raises(CatalogueError, match=message):
+            catalogue.with_validation()
 
     def test_too_few_series(self, folder):
         with pytest.raises(CatalogueError, match=r"cannot be split: 1 series .*'validation', 'test' would be empty"):
@@ -380,6 +424,14 @@ class TestDatasets:
         assert sorted(id for of in ids(catalogue).values() for id in of) == [str(n) for n in range(10)]
         first = catalogue.splits["test"][0]
         assert first["image"].size == (4, 6) and first["plots"] == [f"{PLOT} {first['id']}"]
+
+    def test_classes_are_read_by_their_names(self, tmp_path):
+        kinds = ClassLabel(names=["Drama", "Horror"])
+        data = Dataset.from_dict(self.rows(tmp_path, 3)).cast_column("cover", FEATURES["image"])
+        for name, column, feature in (("one", [1, -1, None], kinds), ("many", [[1, 0], [], None], List(kinds))):
+            DatasetDict(train=data.add_column("genres", column, feature=feature)).save_to_disk(tmp_path / name)
+        found = {name: load_catalogue(str(tmp_path / name)).splits["train"]["genres"][:] for name in ("one", "many")}
+        assert found == {"one": [["Horror"], [], []], "many": [["Horror", "Drama"], [], []]}
 
     def test_bad_rows_are_named_by_split_and_index(self, tmp_path):
         data = Dataset.from_dict(self.rows(tmp_path, 3)).cast_column("cover", FEATURES["image"])

@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 import torch
 from datasets import Dataset
@@ -74,3 +76,17 @@ def test_batches_keep_the_order_of_movies_and_plots(movies):
 
 def test_evaluation_takes_the_first_plot(movies):
     assert with_first_plot(movies)["plots"] == [["a"], ["b"], ["c"], ["d"]]
+
+
+def test_movies_that_share_a_plot_share_a_label():
+    shared = Dataset.from_dict({"plots": [["a"], ["b", "c"], ["c"], ["a", "d"], ["e"]]})
+    pairs = MoviePairs(shared, image_features=torch.zeros(5, 1))
+    assert [pairs[i]["label"] for i in range(5)] == [0, 1, 1, 0, 4]
+
+
+def test_batches_can_be_made_by_spawned_workers(movies):
+    for batches in (image_batches(movies, tiny_processor()), text_batches(movies, tiny_processor())):
+        again = pickle.loads(pickle.dumps(batches.collate_fn))
+        rows = [batches.dataset[i] for i in range(2)]
+        for name, value in batches.collate_fn(rows).items():
+            assert torch.equal(value, again(rows)[name])

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image, ImageColor, ImageFont
 
 from processing import contact_sheet as sheet
-from processing.contact_sheet import Answer, contact_sheet, wrap
+from processing.contact_sheet import Answer, contact_sheet, without_accents, wrap
 
 FONT = ImageFont.load_default(15)
 ENDLESS = [
@@ -101,6 +101,24 @@ def test_wrap_keeps_what_fits_and_marks_what_it_leaves_out():
     assert wrap("Amélie – “Ødegård”", FONT, 400, 1) == ["Amelie - “Odegard”"]
     assert wrap("七人の侍 (Seven Samurai)", FONT, 400, 1) == ["… (Seven Samurai)"]
     assert wrap("W" * 300, FONT, 100, 1)[0].endswith("W…")
+
+
+def test_accents_are_dropped_rather_than_drawn_as_empty_boxes():
+    assert without_accents("Les Misérables, Māui, Œdipe, Ærø") == "Les Miserables, Maui, OEdipe, AEro"
+    assert without_accents("Ω") == "Ω"
+
+
+@pytest.mark.parametrize(
+    ("poster", "colour"),
+    [
+        (Image.fromarray(np.full((6, 4), 257 * 100, np.uint16)), (100, 100, 100)),
+        (Image.new("RGBA", (4, 6), (0, 0, 0, 0)), (255, 255, 255)),
+    ],
+    ids=["16-bit grey", "transparent"],
+)
+def test_a_poster_is_shown_as_the_model_sees_it(poster, colour):
+    image = contact_sheet([poster], ["A"], [answers(0)], [1], heading="", footer="")
+    assert image.getpixel((sheet.MARGIN + sheet.GAP + 110, sheet.MARGIN + 64 + sheet.GAP + 165)) == colour
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "CMYK", "I;16", "1"])

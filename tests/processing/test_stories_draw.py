@@ -116,11 +116,6 @@ def test_letters_stay_inside_their_box(title: str, layout: draw.Layout, monkeypa
     assert left >= 0 and right <= 320 and bottom <= 480
 
 
-def test_accents_are_dropped_rather_than_drawn_as_empty_boxes() -> None:
-    assert draw._plain("Les Misérables, Māui, Œdipe, Ærø") == "Les Miserables, Maui, OEdipe, AEro"
-    assert draw._plain("Ω") == "Ω"
-
-
 def test_the_poster_says_that_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = draw_poster(STORY)
     monkeypatch.setattr(draw, "LABEL", " ")

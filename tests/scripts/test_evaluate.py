@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -70,3 +71,61 @@ def test_match_puts_the_likelier_plot_first(model, catalogue, capsys):
     shares = [float(line.split("%")[0]) for line in lines]
     assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(100, abs=0.1)
     assert sorted(line.split("  ")[-1] for line in lines) == sorted(plots)
+
+
+def test_the_seeds_protocol_is_about_train_validation_and_test_whatever_is_evaluated(model, catalogue, tmp_path):
+    rows = [json.loads(line) for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
+    for row in rows[-3:]:
+        row["split"] = "extra"
+    (catalogue / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    out = tmp_path / "out.json"
+    evaluate.main(
+        [model, "--catalogue", str(catalogue), "--split", "extra", "--seed_protocol", "True", "--output", str(out)]
+    )
+    results = json.loads(out.read_text())
+    assert results["metrics"]["pool"]["image_to_text"] == 3
+    assert {name: group["count"] for name, group in results["seed_protocol"].items()} == {
+        "all": 15,
+        "trained": 8,
+        "others": 7,
+    }
+
+
+def test_what_was_trained_on_is_read_from_the_models_record(model, catalogue):
+    (Path(model) / "training.json").write_text(json.dumps({"train_splits": ["train", "validation"]}))
+    evaluate.main([model, "--catalogue", str(catalogue), "--seed_protocol", "True"])
+    assert json.loads((Path(model) / "results-test.json").read_text())["seed_protocol"]["trained"]["count"] == 12
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--seed_protocol", "True", "--trained_splits", "trian"], "trian"),
+        (["--contact_sheet", "sheet"], "sheet cannot be written"),
+        (["--output", "."], r"\. cannot be written"),
+    ],
+)
+def test_a_wrong_argument_stops_before_anything_is_encoded(flags, words, model, catalogue, monkeypatch):
+    monkeypatch.setattr(evaluate, "encode_posters", lambda *_: pytest.fail("encoded"))
+    with pytest.raises(SystemExit, match=words):
+        evaluate.main([model, "--catalogue", str(catalogue), *flags])
+
+
+def test_another_kind_of_model_is_named(catalogue, tmp_path):
+    tiny_model().text_model.save_pretrained(tmp_path / "bert")
+    with pytest.raises(SystemExit, match=r"bert is no PosterCLIP model.*'bert'"):
+        evaluate.main([str(tmp_path / "bert"), "--catalogue", str(catalogue)])
+
+
+def test_results_of_a_hub_model_do_not_make_a_folder_of_its_name():
+    assert evaluate.default_output("someone/posterclip", "test") == Path("results-test.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "nope.jpg"), (b"<html>", "nope.jpg"), (b"\xff\xd8\xff", "nope.jpg")]
+)
+def test_match_names_a_poster_that_cannot_be_read(content, words, model, tmp_path):
+    if content is not None:
+        (tmp_path / "nope.jpg").write_bytes(content)
+    with pytest.raises(SystemExit, match=words):
+        match.main([model, str(tmp_path / "nope.jpg"), "a plot"])

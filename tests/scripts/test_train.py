@@ -1,4 +1,5 @@
 import json
+import shutil
 from importlib.metadata import version
 
 import pytest
@@ -83,6 +84,12 @@ def test_a_saved_model_is_trained_further(catalogue, towers, tmp_path):
         (["--catalogue", "nowhere"], ["nowhere"]),
         (["--text_pooling", "pooler", "--vision_pooling", "last"], ["vision_pooling", "last"]),
         (["--lerning_rate", "1"], ["lerning_rate"]),
+        (["--projection_dim", "0"], ["projection_dim"]),
+        (["--max_length", "0"], ["max_length"]),
+        (["--vision_mode", "last-9"], ["last-9", "vit"]),
+        (["--resume_from_checkpoint", "nowhere"], ["nowhere", "no whole checkpoint"]),
+        (["--model", "saved"], ["vision, text, projection_dim", "--model"]),
+        (["--dataloader_persistent_workers", "True", "--dataloader_num_workers", "1"], ["persistent_workers"]),
         (["--eval_strategy", "epoch", "--eval_split", "dev"], ["dev"]),
     ],
 )
@@ -114,3 +121,34 @@ def test_a_bad_poster_stops_the_run_before_it_starts_or_is_counted(catalogue, to
     train.main([*arguments, "--on_bad_rows", "skip"])
     record = json.loads((tmp_path / "run" / "training.json").read_text())["catalogue"]
     assert record["bad_rows"]["count"] == 1 and record["rows"]["train"] == 7
+
+
+def test_a_run_resumed_by_the_script_ends_with_the_same_weights(catalogue, towers, tmp_path):
+    settings = ["--catalogue", str(catalogue), *towers, *QUICK, "--save_steps", "1", "--save_total_limit", "9"]
+    settings += ["--gradient_accumulation_steps", "2", "--per_device_train_batch_size", "2", "--chunk_size", "1"]
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    train.main([*settings, "--output_dir", str(whole)])
+    shutil.copytree(whole / "checkpoint-1", resumed / "checkpoint-1")
+    train.main([*settings, "--output_dir", str(resumed), "--resume_from_checkpoint", "True"])
+    expected, got = weights(whole), weights(resumed)
+    assert all(torch.equal(weight, got[name]) for name, weight in expected.items())
+
+
+def test_validation_is_taken_from_train_by_series_where_a_catalogue_has_none(catalogue, towers, tmp_path):
+    rows = [json.loads(line) for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["split"] = "train" if row["split"] == "validation" else row["split"]
+    (catalogue / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    held_out = ["--eval_strategy", "epoch", "--output_dir", str(tmp_path / "run")]
+    train.main(["--catalogue", str(catalogue), *towers, *QUICK, *held_out])
+    record = json.loads((tmp_path / "run" / "training.json").read_text())["catalogue"]
+    assert record["rows"]["train"] + record["rows"]["validation"] == 12 and record["rows"]["validation"] >= 1
+    assert "validation" in record["split_by"]
+
+
+def test_options_of_trainer_work(catalogue, towers, tmp_path):
+    options = ["--bf16", "True", "--report_to", "tensorboard", "--layer_decay", "0.7", "--text_mode", "last-1"]
+    options += ["--loss", "sigmoid", "--dataloader_num_workers", "1", "--logging_steps", "1"]
+    train.main(["--catalogue", str(catalogue), *towers, *QUICK, *options, "--output_dir", str(tmp_path / "run")])
+    assert list((tmp_path / "run").rglob("events.out.tfevents*"))
+    assert PosterCLIPModel.from_pretrained(tmp_path / "run").config.loss == "sigmoid"
