@@ -176,7 +176,7 @@ def load_catalogue(
         if len(bad_rows) > 20:
             lines.append(f"  and {len(bad_rows) - 20} more")
         hint = "Mend them, or leave them out with --on_bad_rows skip."
-        raise CatalogueError("\n".join([f"{len(bad_rows)} bad rows in {source}:", *lines, hint]))
+        raise CatalogueError("\n".join([f"{source} has bad rows ({len(bad_rows)}):", *lines, hint]))
     for bad in bad_rows:
         logger.warning("left out: %s", bad)
 

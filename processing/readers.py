@@ -181,7 +181,12 @@ def _read_dataset(source: str, plot_columns: Sequence[str] | None) -> Source:
         raise
     except Exception as error:  # every builder has its own
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise CatalogueError(f"{source} is no dataset that can be loaded ({reason}); {LAYOUTS}") from error
+        what = (
+            "is no dataset that can be loaded"
+            if Path(source).exists()
+            else "is neither a folder nor, on the Hub, a dataset"
+        )
+        raise CatalogueError(f"{source} {what} ({reason}); {LAYOUTS}") from error
     splits = data if isinstance(data, DatasetDict) else DatasetDict(train=data)
     # load_dataset calls rows that nobody has split "train".
     given = isinstance(data, DatasetDict) and (from_disk or list(data) != ["train"])

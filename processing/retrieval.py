@@ -19,6 +19,9 @@ Ranks = NDArray[np.int64]
 
 RECALL_AT = (1, 5, 10)
 DIRECTIONS = ("image_to_text", "text_to_image")
+NAMES = (*(f"R@{k}" for k in RECALL_AT), "median_rank", "mean_rank", "MRR")
+# What `trainer_metrics` reports: each metric by direction, and under its bare name the mean of both.
+METRICS = (*NAMES, *(f"{way}_{name}" for way in DIRECTIONS for name in NAMES))
 GRID = 2.0**26
 
 

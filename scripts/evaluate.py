@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(format_table(pool_rows(results["metrics"])))
     if options.seed_protocol:
         results["seed_protocol"] = judge_as_the_seed({name: pools[name] for name in judged}, embeds, trained)
-        print("\nThe seed's protocol: the arg-min along each dimension of one distance matrix over all movies")
+        print("\nThe course report's protocol: the arg-min along each dimension of one distance matrix over all movies")
         print(format_table(seed_rows(results["seed_protocol"])))
     write_results(output, results)
     print(f"\nResults are in {output}")

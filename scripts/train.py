@@ -15,7 +15,7 @@ from processing import PosterCLIPProcessor
 from processing.catalogue import fingerprint
 from processing.collation import MoviePairs, PairCollator, image_batches, text_batches, with_first_plot
 from processing.results import write_results
-from processing.retrieval import trainer_metrics
+from processing.retrieval import METRICS, trainer_metrics
 from scripts.arguments import USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
 
 
@@ -91,6 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
         catalogue = data.load()
         held_out = None
         if run.eval_strategy != "no":
+            check_metric(run.metric_for_best_model)
             if splits.eval_split == "validation":
                 catalogue = catalogue.with_validation()
             held_out = MoviePairs(with_first_plot(catalogue.movies([splits.eval_split])))
@@ -138,6 +139,12 @@ def main(arguments: list[str] | None = None) -> None:
         best = trainer.state.best_global_step if run.load_best_model_at_end else None
         which = f", that of step {best} of {trainer.state.global_step}" if best else ""
         print(f"The model is in {run.output_dir}{which}")
+
+
+def check_metric(name: str | None) -> None:
+    """ValueError for a metric that no evaluation reports, before a run finds out at its first checkpoint."""
+    if name and name.removeprefix("eval_") not in ("loss", *METRICS):
+        raise ValueError(f"metric_for_best_model: there is no {name!r}; there are loss, {', '.join(METRICS)}.")
 
 
 def add_features(

@@ -258,7 +258,7 @@ class TestBadRows:
         with pytest.raises(CatalogueError, match=line) as caught:
             load_catalogue(source)
         first, bad, hint = str(caught.value).splitlines()
-        assert first.startswith("1 bad rows in ") and "--on_bad_rows skip" in hint
+        assert first.endswith(" has bad rows (1):") and "--on_bad_rows skip" in hint
         assert bad.startswith("  metadata.jsonl row 2") and len(bad) < 200
 
         catalogue = load_catalogue(source, on_bad_rows="skip")
@@ -308,7 +308,7 @@ class TestBadRows:
         with pytest.raises(CatalogueError) as caught:
             load_catalogue(folder([movie(n, plot=" ") for n in range(30)]))
         lines = str(caught.value).splitlines()
-        assert lines[0].startswith("30 bad rows") and len(lines) == 23 and lines[21] == "  and 10 more"
+        assert lines[0].endswith(" has bad rows (30):") and len(lines) == 23 and lines[21] == "  and 10 more"
 
     def test_all_of_them(self, folder):
         with pytest.raises(CatalogueError, match=r"no rows are left of .*: all 2 are bad, first metadata.jsonl row 1"):
@@ -463,7 +463,7 @@ class TestNoCatalogue:
             load_catalogue(str(tmp_path / "nothing"))
 
     def test_neither_folder_nor_dataset(self):
-        with pytest.raises(CatalogueError, match="someone/nothing is no dataset that can be loaded"):
+        with pytest.raises(CatalogueError, match="someone/nothing is neither a folder nor, on the Hub, a dataset"):
             load_catalogue("someone/nothing")
 
     def test_a_file(self, folder):

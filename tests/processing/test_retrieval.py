@@ -1,10 +1,12 @@
 import json
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from processing.retrieval import (
+    METRICS,
     chance,
     evaluate_pool,
     format_table,
@@ -14,6 +16,7 @@ from processing.retrieval import (
     seed_protocol,
     seed_rows,
     top_answers,
+    trainer_metrics,
 )
 
 
@@ -238,3 +241,11 @@ def test_tables_are_aligned_and_show_pool_and_chance():
     assert "0.05%" in lines[3] and "1,000.5" in lines[3]
     protocol = seed_protocol(images, images, ids, ids < 500)
     assert "| trained                        |   500 |       100.00% |" in format_table(seed_rows(protocol))
+
+
+def test_the_trainer_is_told_each_direction_and_their_mean() -> None:
+    images, texts = np.eye(3), np.eye(3)[[0, 2, 1]]
+    metrics = trainer_metrics(SimpleNamespace(predictions=(images, texts), label_ids=np.arange(3)))
+    assert metrics.keys() == set(METRICS)
+    assert metrics["image_to_text_R@1"] == metrics["text_to_image_R@1"] == metrics["R@1"] == pytest.approx(1 / 3)
+    assert metrics["MRR"] == pytest.approx((metrics["image_to_text_MRR"] + metrics["text_to_image_MRR"]) / 2)

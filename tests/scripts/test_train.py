@@ -86,6 +86,7 @@ def test_a_saved_model_is_trained_further(catalogue, towers, tmp_path):
         (["--lerning_rate", "1"], ["lerning_rate"]),
         (["--projection_dim", "0"], ["projection_dim"]),
         (["--max_length", "0"], ["max_length"]),
+        (["--eval_strategy", "epoch", "--metric_for_best_model", "R@7"], ["R@7", "R@5", "text_to_image_MRR"]),
         (["--vision_mode", "last-9"], ["last-9", "vit"]),
         (["--resume_from_checkpoint", "nowhere"], ["nowhere", "no whole checkpoint"]),
         (["--model", "saved"], ["vision, text, projection_dim", "--model"]),
