@@ -73,7 +73,8 @@ def main(arguments: list[str] | None = None) -> None:
     except USER_ERRORS as error:
         stop(error)
 
-    model.eval().to(torch.accelerator.current_accelerator() or "cpu")  # type: ignore[arg-type]
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+    model.eval().to(device)  # type: ignore[arg-type]
     embeds = {name: embeddings(model, processor, movies, options) for name, movies in pools.items()}
     movies = pools[options.split]
     pool = evaluate_pool(*embeds[options.split], movies["id"], movies["id"])
