@@ -1,4 +1,4 @@
-"""The README's examples run as they stand, in a folder where `make demo` has been."""
+"""The examples of the README and the model card run as they stand, in a folder where `make demo` has been."""
 
 import json
 import re
@@ -14,7 +14,8 @@ from tests.tiny import tiny_model, tiny_processor
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+CARD = (ROOT / "model_card.md").read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", README + CARD, re.DOTALL)
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def after_demo(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("example", EXAMPLES, ids=[code.strip().splitlines()[0][:60] for code in EXAMPLES])
+@pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
 def test_an_example_runs_where_the_clone_is_not_importable(example, after_demo, tmp_path):
     script = tmp_path / "example.py"
     script.write_text("import no_clone\n" + example)
