@@ -26,7 +26,6 @@ _TEXT_POOLINGS: dict[str, tuple[str, ...]] = {
     "roberta": ("mean", "cls", "pooler"),
     "mpnet": ("mean", "cls", "pooler"),
     "clip_text_model": ("pooler", "mean"),
-    "siglip_text_model": ("pooler", "mean"),
     "distilbert": ("mean", "cls"),
     "modernbert": ("mean", "cls"),
 }

@@ -85,8 +85,10 @@ def _replayed(state: tuple[Tensor, Any]) -> Iterator[None]:
     """The random state as it was in the first forward, so that dropout drops the same; then as it is now."""
     now = _random_state()
     _set_random_state(state)
-    yield
-    _set_random_state(now)
+    try:
+        yield
+    finally:
+        _set_random_state(now)
 
 
 def _set_random_state(state: tuple[Tensor, Any]) -> None:

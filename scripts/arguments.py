@@ -36,7 +36,6 @@ class CatalogueArguments:
         default="error",
         metadata={"help": "error: name every bad row and stop. skip: leave them out and count."},
     )
-
     split_seed: int = field(default=0, metadata={"help": "Of the splits, where the catalogue has none."})
 
     def load(self) -> Catalogue:
