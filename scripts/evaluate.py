@@ -57,10 +57,14 @@ def main(arguments: list[str] | None = None) -> None:
     data, options, rest = parse((CatalogueArguments, EvaluateArguments), arguments, positional="model")
     try:
         catalogue = data.load()
+        record = training_record(Path(rest.model))
+        if "validation" in record["catalogue"]["rows"] and "train" in catalogue.splits:
+            # Training took it out of train where the catalogue had none: those movies are not trained ones.
+            catalogue = catalogue.with_validation()
         judged = [name for name in ("train", "validation", "test") if name in catalogue.splits]
         names = [options.split, *(judged if options.seed_protocol else [])]
         pools = {name: with_first_plot(catalogue.movies([name])) for name in dict.fromkeys(names)}
-        trained = options.trained_splits or recorded_splits(Path(rest.model))
+        trained = options.trained_splits or record["train_splits"]
         if options.seed_protocol and (strange := set(trained) - set(judged)):
             raise ValueError(f"trained_splits: {', '.join(sorted(strange))} is none of {', '.join(judged)}.")
         model, processor = load_model(rest.model)
@@ -99,10 +103,12 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"The contact sheet is in {options.contact_sheet}")
 
 
-def recorded_splits(model: Path) -> list[str]:
-    """What the model was trained on, as its training recorded it; `train` where there is no record."""
+def training_record(model: Path) -> dict[str, Any]:
+    """What training recorded beside the weights; where there is no record, that it was on `train`."""
     record = model / "training.json"
-    return json.loads(record.read_text(encoding="utf-8"))["train_splits"] if record.is_file() else ["train"]
+    if not record.is_file():
+        return {"train_splits": ["train"], "catalogue": {"rows": {}}}
+    return json.loads(record.read_text(encoding="utf-8"))
 
 
 def default_output(model: str, split: str) -> Path:

@@ -92,9 +92,24 @@ def test_the_seeds_protocol_is_about_train_validation_and_test_whatever_is_evalu
 
 
 def test_what_was_trained_on_is_read_from_the_models_record(model, catalogue):
-    (Path(model) / "training.json").write_text(json.dumps({"train_splits": ["train", "validation"]}))
+    record = {"train_splits": ["train", "validation"], "catalogue": {"rows": {"train": 8, "validation": 4}}}
+    (Path(model) / "training.json").write_text(json.dumps(record))
     evaluate.main([model, "--catalogue", str(catalogue), "--seed_protocol", "True"])
     assert json.loads((Path(model) / "results-test.json").read_text())["seed_protocol"]["trained"]["count"] == 12
+
+
+def test_movies_that_training_took_for_validation_are_not_trained_ones(model, catalogue):
+    rows = [json.loads(line) for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
+    for row in rows:
+        row["split"] = "train" if row["split"] == "validation" else row["split"]
+    (catalogue / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    taken = load_catalogue(str(catalogue)).with_validation().report()["rows"]
+    record = {"train_splits": ["train"], "catalogue": {"rows": taken}}
+    (Path(model) / "training.json").write_text(json.dumps(record))
+    evaluate.main([model, "--catalogue", str(catalogue), "--seed_protocol", "True"])
+    groups = json.loads((Path(model) / "results-test.json").read_text())["seed_protocol"]
+    assert groups["trained"]["count"] == taken["train"] < 12
+    assert groups["all"]["count"] == 18
 
 
 @pytest.mark.parametrize(
