@@ -1,5 +1,6 @@
 """The HF Trainer with a contrastive loss over the joint batch and an evaluation over the whole pool."""
 
+import gc
 import logging
 import re
 from pathlib import Path
@@ -174,6 +175,18 @@ class PosterCLIPTrainer(Trainer):
         images, texts = (torch.from_numpy(np.asarray(array)) for array in output.predictions)
         loss = pool_loss(self._clip(), images, texts, torch.from_numpy(np.asarray(output.label_ids)))
         return output._replace(metrics={f"{metric_key_prefix}_loss": loss, **(output.metrics or {})})
+
+    def leave_process_group(self) -> None:
+        """Part from the other processes, if there are any; the last thing that a process does with its trainer.
+
+        A process that exits while a communication thread still runs is aborted by the interpreter now and then, and
+        those threads run as long as anything holds the model that was wrapped for them.
+        """
+        self.accelerator.wait_for_everyone()
+        self.model_wrapped = self.model
+        self.accelerator.free_memory()
+        gc.collect()
+        self.accelerator.end_training()
 
     def _clip(self) -> PosterCLIPModel:
         return self.accelerator.unwrap_model(self.model)

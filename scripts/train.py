@@ -134,7 +134,7 @@ def main(arguments: list[str] | None = None) -> None:
         )
     if run.push_to_hub:
         trainer.push_to_hub()
-    trainer.accelerator.end_training()
+    trainer.leave_process_group()
     if trainer.is_world_process_zero():
         best = trainer.state.best_global_step if run.load_best_model_at_end else None
         which = f", that of step {best} of {trainer.state.global_step}" if best else ""

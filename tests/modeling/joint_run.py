@@ -44,4 +44,4 @@ def run(folder: Path, loss: str, chunk_size: int | None = None) -> PosterCLIPTra
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])).accelerator.end_training()
+    run(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])).leave_process_group()
