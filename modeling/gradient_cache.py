@@ -21,6 +21,7 @@ def backward_in_chunks(
     chunk_size: int,
     loss: Callable[[Tensor, Tensor], Tensor],
     *,
+    prepare: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
     backward: Callable[[Tensor], None] = torch.Tensor.backward,
     autocast: Context = nullcontext,
     no_sync: Context = nullcontext,
@@ -29,9 +30,10 @@ def backward_in_chunks(
 
     Args:
         model: gives `image_embeds` and `text_embeds` of `inputs`.
-        inputs: tensors with one row for each pair.
+        inputs: tensors with one row for each pair; the model's inputs, or what `prepare` makes them of.
         chunk_size: pairs per forward.
         loss: of the batch's image_embeds and text_embeds, (pairs, projection_dim) each.
+        prepare: makes the model's inputs of a chunk.
         backward: of the loss, for instance one that scales it for float16.
         autocast: a context for the forwards.
         no_sync: a context for all backwards but the last, where processes average their gradients.
@@ -55,7 +57,7 @@ def backward_in_chunks(
         for chunk in chunks:
             states.append(_random_state())
             with autocast():
-                output = model(**chunk)
+                output = model(**prepare(chunk))
             embeds.append((output.image_embeds, output.text_embeds))
     images, texts = (torch.cat(side).requires_grad_() for side in zip(*embeds, strict=True))
     with autocast():
@@ -68,7 +70,7 @@ def backward_in_chunks(
         last = index == len(chunks) - 1
         with nullcontext() if last else no_sync():
             with _replayed(state), autocast():
-                output = model(**chunk)
+                output = model(**prepare(chunk))
             share = (output.image_embeds * image_share[rows]).sum() + (output.text_embeds * text_share[rows]).sum()
             # Processes that average gradients wait for one of every weight, of those in the logits too.
             (share + 0 * output.logits_per_image.sum()).backward()

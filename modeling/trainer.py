@@ -4,7 +4,7 @@ import gc
 import logging
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -16,10 +16,11 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
 from .configuration_posterclip import MAX_LOGIT_SCALE
+from .encoding import OTHER_ROWS, plot_features, poster_features
 from .gradient_cache import backward_in_chunks
 from .losses import LOSSES, positives_by_id, symmetric_loss
 from .modeling_posterclip import PosterCLIPModel
-from .towers import layer_groups
+from .towers import is_frozen, layer_groups
 
 logger = logging.getLogger(__name__)
 
@@ -79,39 +80,78 @@ class PosterCLIPTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """The loss of the joint batch; a mean over its pairs, so accumulation steps are averaged, not summed."""
-        outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
-        loss = self._joint_loss(outputs.image_embeds, outputs.text_embeds, inputs["labels"])
+        inputs, about = _split(inputs)
+        outputs = model(**self._with_pixel_values(inputs))
+        loss = self._joint_loss(outputs.image_embeds, outputs.text_embeds, about)
         return (loss, outputs) if return_outputs else loss
 
-    def _joint_loss(self, images: Tensor, texts: Tensor, labels: Tensor) -> Tensor:
+    def _joint_loss(self, images: Tensor, texts: Tensor, about: dict[str, Any]) -> Tensor:
+        labels, clip = about["labels"], self.clip
+        own = images, texts
         if self.args.world_size > 1:
             images, texts = torch.cat(all_gather(images)), torch.cat(all_gather(texts))
             labels = self.accelerator.gather(labels)
-        clip = self._clip()
-        return symmetric_loss(LOSSES[clip.config.loss], clip.similarity(images, texts), labels)
+            # The last batch is filled up to one size for all processes with pairs from the start of the epoch.
+            state = self.accelerator.gradient_state
+            if state.end_of_dataloader and state.sync_gradients and state.remainder > 0:
+                images, texts, labels = (rows[: state.remainder] for rows in (images, texts, labels))
+        loss = symmetric_loss(LOSSES[clip.config.loss], clip.similarity(images, texts), labels)
+        if not loss.isfinite():
+            self._stop_at(loss, *own, about.get("ids", labels.tolist()))
+        return loss
+
+    def _stop_at(self, loss: Tensor, images: Tensor, texts: Tensor, ids: list[Any]) -> NoReturn:
+        finite = (images.isfinite() & texts.isfinite()).all(1).tolist()
+        bad = [str(name) for name, good in zip(ids, finite, strict=True) if not good]
+        rows = (
+            f"These rows' embeddings are not finite: {', '.join(bad)}"
+            if bad
+            else f"The rows: {', '.join(map(str, ids))}"
+        )
+        raise FloatingPointError(f"The loss of step {self.state.global_step + 1} is {loss.item()}. {rows}")
 
     def training_step(
-        self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Tensor | int | None = None
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
         """As in Trainer; with a `chunk_size`, the same gradients in the memory of that many pairs."""
         if self.chunk_size is None:
             return super().training_step(model, inputs, num_items_in_batch)
         model.train()
-        inputs = self._prepare_inputs(inputs)
-        labels = inputs.pop("labels")
+        inputs, about = _split(self._prepare_inputs(inputs))
 
         def loss(images: Tensor, texts: Tensor) -> Tensor:
-            return self._joint_loss(images, texts, labels) / self.current_gradient_accumulation_steps
+            return self._joint_loss(images, texts, about) / self.current_gradient_accumulation_steps
 
         return backward_in_chunks(
             model,
             inputs,
             self.chunk_size,
             loss,
+            prepare=self._with_pixel_values,
             backward=self.accelerator.backward,
             autocast=self.compute_loss_context_manager,
             no_sync=lambda: self.accelerator.no_sync(model),
         )
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """As in Trainer; then a frozen encoder's features, made once and without gradients, replace its input."""
+        inputs, model = super()._prepare_inputs(inputs), self.clip
+        with self.compute_loss_context_manager():
+            if is_frozen(model.vision_model) and inputs.keys() & {"pixels", "pixel_values"}:
+                name = "pixels" if "pixels" in inputs else "pixel_values"
+                blocks = [self._with_pixel_values({name: rows}) for rows in inputs.pop(name).split(OTHER_ROWS)]
+                inputs["image_features"] = torch.cat([poster_features(model, **block) for block in blocks])
+            if is_frozen(model.text_model) and "input_ids" in inputs:
+                plots = {name: inputs.pop(name) for name in ("input_ids", "attention_mask")}
+                inputs["text_features"] = plot_features(model, **plots)
+        return inputs
+
+    def _with_pixel_values(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        if "pixels" not in inputs:
+            return inputs
+        collator: Any = self.data_collator
+        rest = {name: value for name, value in inputs.items() if name != "pixels"}
+        return {"pixel_values": collator.pixel_values(inputs["pixels"]), **rest}
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """Weights that decay: matrices and kernels, not scale, biases, norms, class tokens and positions."""
@@ -132,7 +172,7 @@ class PosterCLIPTrainer(Trainer):
     def _layer_wise(self, groups: list[dict[str, Any]], decay: float) -> list[dict[str, Any]]:
         """Each group split by depth: the projections' rate, times `decay` for each layer group further down."""
         depths: dict[nn.Parameter, int] = {}
-        for tower in (self._clip().vision_model, self._clip().text_model):
+        for tower in (self.clip.vision_model, self.clip.text_model):
             for depth, layer in enumerate(reversed(layer_groups(tower)), start=1):
                 depths.update(dict.fromkeys(layer, depth))
         split = []
@@ -146,7 +186,7 @@ class PosterCLIPTrainer(Trainer):
 
     @torch.no_grad()
     def _clamp_logit_scale(self) -> None:
-        self._clip().logit_scale.clamp_(0, MAX_LOGIT_SCALE)
+        self.clip.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
 
     def prediction_step(
         self,
@@ -156,11 +196,10 @@ class PosterCLIPTrainer(Trainer):
         ignore_keys: list[str] | None = None,
     ) -> tuple[None, Any, Tensor]:
         """The embeddings and movie ids of a batch; its loss would depend on what else happens to be in it."""
-        inputs = self._prepare_inputs(inputs)
-        labels = inputs.pop("labels")
+        inputs, about = _split(self._prepare_inputs(inputs))
         with torch.no_grad(), self.compute_loss_context_manager():
-            outputs = model(**inputs)
-        return None, (outputs.image_embeds.float(), outputs.text_embeds.float()), labels
+            outputs = model(**self._with_pixel_values(inputs))
+        return None, (outputs.image_embeds.float(), outputs.text_embeds.float()), about["labels"]
 
     def evaluation_loop(
         self,
@@ -173,7 +212,7 @@ class PosterCLIPTrainer(Trainer):
         """As in Trainer, with the loss over all pairs of the pool."""
         output = super().evaluation_loop(dataloader, description, False, ignore_keys, metric_key_prefix)
         images, texts = (torch.from_numpy(np.asarray(array)) for array in output.predictions)
-        loss = pool_loss(self._clip(), images, texts, torch.from_numpy(np.asarray(output.label_ids)))
+        loss = pool_loss(self.clip, images, texts, torch.from_numpy(np.asarray(output.label_ids)))
         return output._replace(metrics={f"{metric_key_prefix}_loss": loss, **(output.metrics or {})})
 
     def leave_process_group(self) -> None:
@@ -183,13 +222,21 @@ class PosterCLIPTrainer(Trainer):
         those threads run as long as anything holds the model that was wrapped for them.
         """
         self.accelerator.wait_for_everyone()
-        self.model_wrapped = self.model
+        self.model_wrapped = self.clip
         self.accelerator.free_memory()
         gc.collect()
         self.accelerator.end_training()
 
-    def _clip(self) -> PosterCLIPModel:
+    @property
+    def clip(self) -> PosterCLIPModel:
+        """The model, unwrapped."""
         return self.accelerator.unwrap_model(self.model)
+
+
+def _split(batch: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The model's inputs, and what is about its rows."""
+    about = {name: value for name, value in batch.items() if name in ("labels", "ids")}
+    return {name: value for name, value in batch.items() if name not in about}, about
 
 
 @torch.no_grad()

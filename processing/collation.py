@@ -1,7 +1,7 @@
 """From a catalogue's movies to the batches a model takes."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from .processing_posterclip import PosterCLIPProcessor, to_rgb
+from .pixels import PosterPixels
+from .processing_posterclip import PosterCLIPProcessor
 
 
 class MoviePairs(TorchDataset):
@@ -20,7 +21,9 @@ class MoviePairs(TorchDataset):
     have, whatever the number of workers.
 
     Args:
-        movies: a catalogue's split, with the columns `image` and `plots`.
+        movies: a catalogue's split, with the columns `image`, `plots` and, to name rows by, `id`.
+        processor: makes the posters' bytes; not needed with `image_features`.
+        plots: of each movie, in place of all that it has.
         seed: of the draws.
         image_features: (movies, feature), in place of the posters where the encoder is frozen.
         text_features: (plots of all movies in order, feature), in place of the plots likewise.
@@ -29,19 +32,23 @@ class MoviePairs(TorchDataset):
         >>> movies = Dataset.from_dict({"plots": [["A whale.", "A captain hunts a whale."]]})
         >>> pairs = MoviePairs(movies, image_features=torch.zeros(1, 8))
         >>> sorted(pairs[0])
-        ['image_features', 'label', 'text']
+        ['id', 'image_features', 'label', 'text']
     """
 
     def __init__(
         self,
         movies: Dataset,
+        processor: PosterCLIPProcessor | None = None,
         *,
+        plots: Sequence[Sequence[str]] | None = None,
         seed: int = 0,
         image_features: Tensor | None = None,
         text_features: Tensor | None = None,
     ) -> None:
         self.movies = movies
-        self.plots = list(movies["plots"])
+        self.pixels = PosterPixels(processor.image_processor) if processor else None
+        self.plots = list(plots or movies["plots"])
+        self.ids = movies["id"][:] if "id" in movies.column_names else [str(row) for row in range(len(movies))]
         self.labels = same_movie_labels(self.plots)
         self.seed = seed
         self.image_features = image_features
@@ -68,11 +75,13 @@ class MoviePairs(TorchDataset):
         """Poster and plot, or their features, and the movie's label."""
         plots = self.plots[index]
         chosen = random.Random(f"{self.seed}-{self.epoch}-{index}").randrange(len(plots))
-        pair: dict[str, Any] = {"label": self.labels[index]}
-        if self.image_features is None:
-            pair["image"] = to_rgb(self.movies[index]["image"])
-        else:
+        pair: dict[str, Any] = {"id": self.ids[index], "label": self.labels[index]}
+        if self.image_features is not None:
             pair["image_features"] = self.image_features[index]
+        elif self.pixels is not None:
+            pair["pixels"] = self.pixels(self.movies[index]["image"])
+        else:
+            raise ValueError("Posters need a processor, or image_features in their place.")
         if self.text_features is None:
             pair["text"] = plots[chosen]
         else:
@@ -99,39 +108,41 @@ def same_movie_labels(plots: Sequence[Sequence[str]]) -> list[int]:
 
 
 class PairCollator:
-    """Makes a batch of model inputs, `labels` included, out of `MoviePairs` items."""
+    """Makes a batch of model inputs out of `MoviePairs` items, with `labels` and, for messages, `ids`.
+
+    Posters are `pixels`, bytes, as long as they wait; `pixel_values` makes model inputs of as many as are wanted.
+    """
 
     def __init__(self, processor: PosterCLIPProcessor) -> None:
         self.processor = processor
+        self.pixel_values = PosterPixels(processor.image_processor).values
 
-    def __call__(self, pairs: list[dict[str, Any]]) -> dict[str, Tensor]:
-        """Process what is raw, stack what is a feature already."""
-        images = [pair["image"] for pair in pairs] if "image" in pairs[0] else None
-        texts = [pair["text"] for pair in pairs] if "text" in pairs[0] else None
-        batch: dict[str, Tensor] = {}
-        if images or texts:
-            batch.update(self.processor(images=images, text=texts, return_tensors="pt"))
-        for name in ("image_features", "text_features"):
+    def __call__(self, pairs: list[dict[str, Any]]) -> dict[str, Any]:
+        """Tokenize the plots, stack all else."""
+        batch: dict[str, Any] = {"ids": [pair["id"] for pair in pairs]}
+        if "text" in pairs[0]:
+            batch.update(self.processor(text=[pair["text"] for pair in pairs], return_tensors="pt"))
+        for name in ("pixels", "image_features", "text_features"):
             if name in pairs[0]:
                 batch[name] = torch.stack([pair[name] for pair in pairs])
         batch["labels"] = torch.tensor([pair["label"] for pair in pairs])
         return batch
 
 
-def with_first_plot(movies: Dataset) -> Dataset:
-    """The same movies with the first of their plots only, the one that evaluation uses."""
-    return movies.remove_columns("plots").add_column("plots", [plots[:1] for plots in movies["plots"]])
+def first_plots(movies: Dataset) -> list[list[str]]:
+    """The first plot of each movie alone, the one that evaluation uses."""
+    return [plots[:1] for plots in movies["plots"]]
 
 
-class ImageCollator:
-    """Makes `pixel_values` of movies. A class, because workers that are spawned cannot take a closure."""
+class PixelCollator:
+    """Makes bytes of posters, one at a time. A class, because workers that are spawned cannot take a closure."""
 
     def __init__(self, processor: PosterCLIPProcessor) -> None:
-        self.processor = processor
+        self.pixels = PosterPixels(processor.image_processor)
 
-    def __call__(self, movies: list[dict[str, Any]]) -> dict[str, Tensor]:
-        """Process the posters of a batch."""
-        return dict(self.processor(images=[movie["image"] for movie in movies], return_tensors="pt"))
+    def __call__(self, movies: list[dict[str, Any]]) -> Tensor:
+        """Resize the posters of a batch."""
+        return torch.stack([self.pixels(movie["image"]) for movie in movies])
 
 
 class TextCollator:
@@ -145,15 +156,24 @@ class TextCollator:
         return dict(self.processor(text=plots, return_tensors="pt"))
 
 
-def image_batches(
-    movies: Dataset, processor: PosterCLIPProcessor, *, batch_size: int = 32, workers: int = 0
-) -> DataLoader:
-    """`pixel_values` of every poster, in the order of the movies."""
-    posters: Any = movies.select_columns("image")
-    return DataLoader(posters, batch_size, collate_fn=ImageCollator(processor), num_workers=workers)
+class PosterBatches(DataLoader):
+    """`pixel_values` of every poster of a dataset, in its order; they come as bytes from the workers."""
+
+    def __init__(
+        self, movies: Dataset, processor: PosterCLIPProcessor, *, batch_size: int = 32, workers: int = 0
+    ) -> None:
+        posters: Any = movies.select_columns("image")
+        self.values = PosterPixels(processor.image_processor).values
+        # A generator of its own: a run that finds its features must draw the same numbers as one that makes them.
+        own = torch.Generator()
+        super().__init__(posters, batch_size, collate_fn=PixelCollator(processor), num_workers=workers, generator=own)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:  # type: ignore[override]
+        """Normalise batch by batch."""
+        return ({"pixel_values": self.values(pixels)} for pixels in super().__iter__())
 
 
-def text_batches(movies: Dataset, processor: PosterCLIPProcessor, *, batch_size: int = 32) -> DataLoader:
-    """`input_ids` and `attention_mask` of every plot of every movie, in their order."""
-    plots: Any = [plot for plots in movies["plots"] for plot in plots]
-    return DataLoader(plots, batch_size, collate_fn=TextCollator(processor))
+def text_batches(plots: Sequence[str], processor: PosterCLIPProcessor, *, batch_size: int = 32) -> DataLoader:
+    """`input_ids` and `attention_mask` of every plot, in their order."""
+    rows: Any = plots
+    return DataLoader(rows, batch_size, collate_fn=TextCollator(processor), generator=torch.Generator())

@@ -119,7 +119,7 @@ def quiet_libraries() -> None:
 
 
 # What a wrong argument, catalogue, model or environment raises; all else is a bug and keeps its traceback.
-USER_ERRORS = (ImportError, OSError, RuntimeError, StrictDataclassError, ValueError)
+USER_ERRORS = (FloatingPointError, ImportError, OSError, RuntimeError, StrictDataclassError, ValueError)
 
 
 def stop(error: Exception) -> NoReturn:

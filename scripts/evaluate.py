@@ -10,11 +10,9 @@ import torch
 from datasets import Dataset
 from PIL import Image
 
-from modeling import PosterCLIPModel
-from modeling.encoding import embed, encode_plots, encode_posters
-from processing import PosterCLIPProcessor
+from modeling.encoding import embed
 from processing.catalogue import fingerprint
-from processing.collation import image_batches, text_batches, with_first_plot
+from processing.collation import first_plots
 from processing.contact_sheet import Answer, contact_sheet
 from processing.results import write_results
 from processing.retrieval import (
@@ -27,6 +25,7 @@ from processing.retrieval import (
     top_answers,
 )
 from scripts.arguments import USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
+from scripts.features import Encoder
 
 SHEET_POSTERS = 12
 
@@ -49,6 +48,7 @@ class EvaluateArguments:
     contact_sheet: Path | None = field(default=None, metadata={"help": "PNG of posters with their best plots."})
     batch_size: int = field(default=32, metadata={"help": "Posters or plots encoded at a time."})
     workers: int = field(default=0, metadata={"help": "Processes that decode posters."})
+    feature_cache: str | None = field(default=None, metadata={"help": "Folder of features to read and fill."})
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
             catalogue = catalogue.with_validation()
         judged = [name for name in ("train", "validation", "test") if name in catalogue.splits]
         names = [options.split, *(judged if options.seed_protocol else [])]
-        pools = {name: with_first_plot(catalogue.movies([name])) for name in dict.fromkeys(names)}
+        pools = {name: catalogue.movies([name]) for name in dict.fromkeys(names)}
         trained = options.trained_splits or record["train_splits"]
         if options.seed_protocol and (strange := set(trained) - set(judged)):
             raise ValueError(f"trained_splits: {', '.join(sorted(strange))} is none of {', '.join(judged)}.")
@@ -78,8 +78,9 @@ def main(arguments: list[str] | None = None) -> None:
         stop(error)
 
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-    model.eval().to(device)  # type: ignore[arg-type]
-    embeds = {name: embeddings(model, processor, movies, options) for name, movies in pools.items()}
+    model.eval().requires_grad_(False).to(device)  # type: ignore[arg-type]
+    encoder = Encoder(model, processor, options.batch_size, options.workers, options.feature_cache)
+    embeds = {name: embeddings(encoder, movies) for name, movies in pools.items()}
     movies = pools[options.split]
     pool = evaluate_pool(*embeds[options.split], movies["id"], movies["id"])
     results: dict[str, Any] = {
@@ -116,15 +117,10 @@ def default_output(model: str, split: str) -> Path:
     return Path(model if Path(model).is_dir() else ".") / f"results-{split}.json"
 
 
-def embeddings(
-    model: PosterCLIPModel, processor: PosterCLIPProcessor, movies: Dataset, options: EvaluateArguments
-) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings of the movies' posters and plots, each encoded once."""
-    posters = encode_posters(
-        model, image_batches(movies, processor, batch_size=options.batch_size, workers=options.workers)
-    )
-    plots = encode_plots(model, text_batches(movies, processor, batch_size=options.batch_size))
-    images, texts = embed(model, posters, plots)
+def embeddings(encoder: Encoder, movies: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings of the movies' posters and first plots, each encoded once."""
+    plots = [plot for plots in first_plots(movies) for plot in plots]
+    images, texts = embed(encoder.model, encoder.posters(movies), encoder.plots(plots))
     return images.numpy(), texts.numpy()
 
 

@@ -1,22 +1,24 @@
 """Train a PosterCLIP on a catalogue: `python scripts/train.py scripts/configs/seed.yaml --catalogue FOLDER`."""
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from huggingface_hub.constants import HF_HOME
 from transformers import TrainingArguments, set_seed
 
 from modeling import PosterCLIPModel
-from modeling.encoding import encode_plots, encode_posters
-from modeling.towers import is_frozen, set_mode
+from modeling.towers import set_mode
 from modeling.trainer import PosterCLIPTrainer, resume_point
 from processing import PosterCLIPProcessor
 from processing.catalogue import fingerprint
-from processing.collation import MoviePairs, PairCollator, image_batches, text_batches, with_first_plot
+from processing.collation import MoviePairs, PairCollator, first_plots
 from processing.results import write_results
 from processing.retrieval import METRICS, trainer_metrics
 from scripts.arguments import USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
+from scripts.features import add_features
 
 
 @dataclass
@@ -71,6 +73,10 @@ class RunArguments(TrainingArguments):
         default=None,
         metadata={"help": "Pairs in the encoders at a time: less memory, more time, the same gradients."},
     )
+    feature_cache: str = field(
+        default=os.path.join(HF_HOME, "posterclip"),
+        metadata={"help": "Folder for the features of frozen encoders; none: frozen encoders run in every step."},
+    )
     layer_decay: float | None = field(
         default=None, metadata={"help": "Learning rate of a layer group of an encoder, by that of the one above it."}
     )
@@ -94,10 +100,12 @@ def main(arguments: list[str] | None = None) -> None:
             check_metric(run.metric_for_best_model)
             if splits.eval_split == "validation":
                 catalogue = catalogue.with_validation()
-            held_out = MoviePairs(with_first_plot(catalogue.movies([splits.eval_split])))
-        pairs = MoviePairs(catalogue.movies(splits.train_splits), seed=run.seed)
         set_seed(run.seed)
         model, processor = architecture.build()
+        pairs = MoviePairs(catalogue.movies(splits.train_splits), processor, seed=run.seed)
+        if run.eval_strategy != "no":
+            movies = catalogue.movies([splits.eval_split])
+            held_out = MoviePairs(movies, processor, plots=first_plots(movies))
         trainer = PosterCLIPTrainer(
             model,
             run,
@@ -110,12 +118,13 @@ def main(arguments: list[str] | None = None) -> None:
             layer_decay=run.layer_decay,
         )
         Path(run.output_dir).mkdir(parents=True, exist_ok=True)
+        if run.feature_cache != "none":
+            for part in filter(None, (pairs, held_out)):
+                add_features(part, trainer, processor, run.feature_cache)
+        trainer.train(resume_from_checkpoint=checkpoint)
     except USER_ERRORS as error:
         stop(error)
 
-    for part in filter(None, (pairs, held_out)):
-        add_features(part, model, processor, run)
-    trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
     trainer.save_state()
     if trainer.is_world_process_zero():
@@ -145,18 +154,6 @@ def check_metric(name: str | None) -> None:
     """ValueError for a metric that no evaluation reports, before a run finds out at its first checkpoint."""
     if name and name.removeprefix("eval_") not in ("loss", *METRICS):
         raise ValueError(f"metric_for_best_model: there is no {name!r}; there are loss, {', '.join(METRICS)}.")
-
-
-def add_features(
-    pairs: MoviePairs, model: PosterCLIPModel, processor: PosterCLIPProcessor, run: TrainingArguments
-) -> None:
-    """Run frozen encoders over the pairs, once here and not once an epoch."""
-    size = run.per_device_eval_batch_size
-    if is_frozen(model.vision_model):
-        batches = image_batches(pairs.movies, processor, batch_size=size, workers=run.dataloader_num_workers)
-        pairs.image_features = encode_posters(model, batches)
-    if is_frozen(model.text_model):
-        pairs.text_features = encode_plots(model, text_batches(pairs.movies, processor, batch_size=size))
 
 
 if __name__ == "__main__":

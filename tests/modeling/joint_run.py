@@ -34,7 +34,7 @@ def run(folder: Path, loss: str, chunk_size: int | None = None) -> PosterCLIPTra
             ddp_backend="gloo" if "WORLD_SIZE" in os.environ else None,
         ),
         data_collator=PairCollator(processor),
-        train_dataset=MoviePairs(tiny_movies(16)),
+        train_dataset=MoviePairs(tiny_movies(16), tiny_processor()),
         processing_class=processor,
         chunk_size=chunk_size,
     )

@@ -51,7 +51,7 @@ def run(
     vision: str, text: str, folder: Path, *callbacks: TrainerCallback, best_at: int = EPOCHS * STEPS_PER_EPOCH
 ) -> PosterCLIPTrainer:
     processor = tiny_processor()
-    pairs = MoviePairs(tiny_movies())
+    pairs = MoviePairs(tiny_movies(), tiny_processor())
     trainer = PosterCLIPTrainer(
         tiny_model(vision, text),
         TrainingArguments(

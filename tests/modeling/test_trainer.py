@@ -11,7 +11,7 @@ from transformers import TrainingArguments
 
 from modeling import PosterCLIPModel
 from modeling.trainer import PosterCLIPTrainer, pool_loss, resume_point
-from processing.collation import MoviePairs, PairCollator, with_first_plot
+from processing.collation import MoviePairs, PairCollator, first_plots
 from tests.modeling.joint_run import run as joint_run
 from tests.modeling.resume_run import EPOCHS, STEPS_PER_EPOCH, run, tiny_movies
 from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_processor
@@ -96,7 +96,7 @@ def trainer_for(model: PosterCLIPModel, folder: Path, **arguments) -> PosterCLIP
             },
         ),
         data_collator=PairCollator(tiny_processor()),
-        train_dataset=MoviePairs(tiny_movies()),
+        train_dataset=MoviePairs(tiny_movies(), tiny_processor()),
     )
 
 
@@ -109,9 +109,9 @@ def test_the_loss_that_is_trained_is_the_models_own(tmp_path):
 @pytest.mark.parametrize("loss", ["contrastive", "sigmoid"])
 def test_the_evaluation_loss_is_that_of_the_whole_pool_whatever_the_batch(loss, tmp_path):
     model = tiny_model(loss=loss).eval()
-    pairs = MoviePairs(tiny_movies(9))
-    whole = PairCollator(tiny_processor())([pairs[i] for i in range(9)])
-    expected = model(**whole).loss.item()
+    pairs = MoviePairs(tiny_movies(9), tiny_processor())
+    texts, images = [pairs[i]["text"] for i in range(9)], pairs.movies["image"][:]
+    expected = model(**tiny_processor()(images=images, text=texts, return_tensors="pt"), return_loss=True).loss.item()
     for size in (2, 4, 9):
         trainer = trainer_for(model, tmp_path, per_device_eval_batch_size=size)
         assert trainer.evaluate(pairs)["eval_loss"] == pytest.approx(expected, rel=1e-5)
@@ -139,12 +139,12 @@ def test_accumulated_steps_are_averaged(tmp_path):
         model = tiny_model("vit", "modernbert")
         settings = {"max_steps": 1, "optim": "sgd", "learning_rate": 0.1, "per_device_train_batch_size": 2}
         trainer = trainer_for(model, tmp_path, train_sampling_strategy="sequential", **settings, **arguments)
-        trainer.train_dataset = MoviePairs(movies)
+        trainer.train_dataset = MoviePairs(movies, tiny_processor(), plots=first_plots(movies))
         trainer.train()
         assert trainer.state.epoch == 1  # every batch was seen
         return model.visual_projection.weight.detach()
 
-    two = with_first_plot(tiny_movies(2))
+    two = tiny_movies(2)
     once, twice = weights(two), weights(concatenate_datasets([two, two]), gradient_accumulation_steps=2)
     torch.testing.assert_close(once, twice)
     assert not torch.equal(once, tiny_model("vit", "modernbert").visual_projection.weight)
@@ -163,7 +163,7 @@ def test_plots_are_drawn_anew_each_epoch_and_again_when_resumed(workers, tmp_pat
             save_strategy="epoch",
             seed=5,
         )
-        trainer.train_dataset = MoviePairs(tiny_movies(8), seed=5)
+        trainer.train_dataset = MoviePairs(tiny_movies(8), tiny_processor(), seed=5)
         step = trainer.training_step
         trainer.training_step = lambda model, inputs, *rest: (
             seen.append("".join(map(str, sorted(inputs["attention_mask"].sum(1).tolist())))),
@@ -173,7 +173,7 @@ def test_plots_are_drawn_anew_each_epoch_and_again_when_resumed(workers, tmp_pat
         return seen
 
     expected = []
-    pairs = MoviePairs(tiny_movies(8), seed=5)
+    pairs = MoviePairs(tiny_movies(8), tiny_processor(), seed=5)
     for pairs.epoch in range(3):
         expected.append("".join(map(str, sorted(len(pairs[i]["text"]) + 2 for i in range(8)))))
     assert len(set(expected)) == 3

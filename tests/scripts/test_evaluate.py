@@ -121,7 +121,7 @@ def test_movies_that_training_took_for_validation_are_not_trained_ones(model, ca
     ],
 )
 def test_a_wrong_argument_stops_before_anything_is_encoded(flags, words, model, catalogue, monkeypatch):
-    monkeypatch.setattr(evaluate, "encode_posters", lambda *_: pytest.fail("encoded"))
+    monkeypatch.setattr(evaluate, "embeddings", lambda *_: pytest.fail("encoded"))
     with pytest.raises(SystemExit, match=words):
         evaluate.main([model, "--catalogue", str(catalogue), *flags])
 

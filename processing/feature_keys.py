@@ -1,0 +1,46 @@
+"""What a feature of a poster or plot depends on, before an encoder sees it: the file or text, and its processing."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from datasets import Dataset, Image
+
+from .processing_posterclip import PosterCLIPProcessor
+
+ABOUT_FILES = {"auto_map", "processor_class"}
+
+
+def poster_keys(movies: Dataset) -> list[str]:
+    """A hash of each poster's file."""
+    files = movies.select_columns("image").cast_column("image", Image(decode=False))
+    return [_hash(row["image"]["bytes"] or Path(row["image"]["path"]).read_bytes()) for row in files]
+
+
+def plot_keys(plots: Sequence[str]) -> list[str]:
+    """A hash of each plot.
+
+    Example:
+        >>> plot_keys(["A whale."])[0][:8]
+        'c80b5eb1'
+    """
+    return [_hash(plot.encode()) for plot in plots]
+
+
+def poster_settings(processor: PosterCLIPProcessor) -> str:
+    """All that decides which `pixel_values` become of a poster."""
+    settings = {"class": type(processor.image_processor).__name__, **processor.image_processor.to_dict()}
+    return json.dumps({name: value for name, value in settings.items() if name not in ABOUT_FILES}, sort_keys=True)
+
+
+def plot_settings(processor: PosterCLIPProcessor) -> str:
+    """All that decides which `input_ids` become of a plot."""
+    settings = json.loads(processor.tokenizer.backend_tokenizer.to_str())
+    # What the last call left there; each call says both anew.
+    del settings["truncation"], settings["padding"]
+    return json.dumps({**settings, "model_max_length": processor.tokenizer.model_max_length}, sort_keys=True)
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
