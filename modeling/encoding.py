@@ -1,7 +1,7 @@
 """Runs encoders over posters and plots, each once and without gradients.
 
-On the CPU a feature depends on its poster or plot alone, to the bit. A matrix product may round otherwise when its
-shape changes, so every call there has the same shape whatever the batch: eight posters, or one plot without padding.
+On the CPU a feature depends on its poster or plot alone, to the bit: a matrix product rounds otherwise in another
+shape, and otherwise in another place of the same shape, so posters and plots go through the encoders one by one there.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -9,14 +9,12 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from .modeling_posterclip import PosterCLIPModel
 
-CPU_POSTERS = 8
-OTHER_ROWS = 256
+ROWS = 256
 
 
 @torch.no_grad()
@@ -27,13 +25,9 @@ def poster_features(model: PosterCLIPModel, pixel_values: Tensor) -> Tensor:
         model: its poster encoder must be in eval.
         pixel_values: (posters, 3, height, width).
     """
-    if pixel_values.device.type != "cpu":
-        return torch.cat([model.vision_features(rows) for rows in pixel_values.split(OTHER_ROWS)])
-    features = []
-    for rows in pixel_values.split(CPU_POSTERS):
-        filled = F.pad(rows, (0,) * 7 + (CPU_POSTERS - len(rows),))
-        features.append(model.vision_features(filled)[: len(rows)])
-    return torch.cat(features)
+    rows = pixel_values.split(_rows_at_a_time(pixel_values.device))
+    # A view may begin where memory is aligned differently, and then round differently.
+    return torch.cat([model.vision_features(part.clone()) for part in rows])
 
 
 @torch.no_grad()
@@ -45,14 +39,16 @@ def plot_features(model: PosterCLIPModel, input_ids: Tensor, attention_mask: Ten
         input_ids: (plots, tokens).
         attention_mask: (plots, tokens), 0 where a token is padding.
     """
-    on_cpu = input_ids.device.type == "cpu"
+    size = _rows_at_a_time(input_ids.device)
     features = []
-    for ids, mask in zip(
-        *(side.split(1 if on_cpu else OTHER_ROWS) for side in (input_ids, attention_mask)), strict=True
-    ):
+    for ids, mask in zip(input_ids.split(size), attention_mask.split(size), strict=True):
         used = mask.any(0)
         features.append(model.text_features(ids[:, used], mask[:, used]))
     return torch.cat(features)
+
+
+def _rows_at_a_time(device: torch.device) -> int:
+    return 1 if device.type == "cpu" else ROWS
 
 
 def encode_posters(

@@ -15,6 +15,7 @@ import platform
 import time
 import uuid
 from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import PIL
@@ -120,7 +121,8 @@ class FeatureCache:
                 writer.finalize()
             part.replace(self.folder / f"{_hash(part)}.arrow")
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink()
             raise OSError(f"The feature cache {self.folder} cannot be written: {error}") from error
 
     def _remove_abandoned(self) -> None:

@@ -16,7 +16,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
 from .configuration_posterclip import MAX_LOGIT_SCALE
-from .encoding import OTHER_ROWS, plot_features, poster_features
+from .encoding import ROWS, plot_features, poster_features
 from .gradient_cache import backward_in_chunks
 from .losses import LOSSES, positives_by_id, symmetric_loss
 from .modeling_posterclip import PosterCLIPModel
@@ -103,12 +103,9 @@ class PosterCLIPTrainer(Trainer):
     def _stop_at(self, loss: Tensor, images: Tensor, texts: Tensor, ids: list[Any]) -> NoReturn:
         finite = (images.isfinite() & texts.isfinite()).all(1).tolist()
         bad = [str(name) for name, good in zip(ids, finite, strict=True) if not good]
-        rows = (
-            f"These rows' embeddings are not finite: {', '.join(bad)}"
-            if bad
-            else f"The rows: {', '.join(map(str, ids))}"
-        )
-        raise FloatingPointError(f"The loss of step {self.state.global_step + 1} is {loss.item()}. {rows}")
+        which = "Rows whose embeddings are not finite" if bad else "Its rows"
+        rows = ", ".join(bad or map(str, ids))
+        raise FloatingPointError(f"The loss of step {self.state.global_step + 1} is {loss.item()}. {which}: {rows}")
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
@@ -139,7 +136,7 @@ class PosterCLIPTrainer(Trainer):
         with self.compute_loss_context_manager():
             if is_frozen(model.vision_model) and inputs.keys() & {"pixels", "pixel_values"}:
                 name = "pixels" if "pixels" in inputs else "pixel_values"
-                blocks = [self._with_pixel_values({name: rows}) for rows in inputs.pop(name).split(OTHER_ROWS)]
+                blocks = [self._with_pixel_values({name: rows}) for rows in inputs.pop(name).split(ROWS)]
                 inputs["image_features"] = torch.cat([poster_features(model, **block) for block in blocks])
             if is_frozen(model.text_model) and "input_ids" in inputs:
                 plots = {name: inputs.pop(name) for name in ("input_ids", "attention_mask")}

@@ -22,8 +22,9 @@ def plot_keys(plots: Sequence[str]) -> list[str]:
     """A hash of each plot.
 
     Example:
-        >>> plot_keys(["A whale."])[0][:8]
-        'c80b5eb1'
+        >>> whale, shark, again = plot_keys(["A whale.", "A shark.", "A whale."])
+        >>> whale == again, whale == shark
+        (True, False)
     """
     return [_hash(plot.encode()) for plot in plots]
 

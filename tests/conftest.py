@@ -1,5 +1,8 @@
 import os
+import tempfile
 
+# The tests' own, so that they neither read nor fill anybody's caches.
+os.environ["HF_HOME"] = (home := tempfile.TemporaryDirectory()).name
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")

@@ -2,7 +2,8 @@
 
 `joint_run.py FOLDER LOSS [CHUNK_SIZE]`
 
-Started by torchrun with N processes, each takes its share of the batch of 8.
+Started by torchrun with N processes, each takes its share of the batch. The last batch of an epoch is smaller than
+the others, and an odd number.
 """
 
 import os
@@ -34,7 +35,7 @@ def run(folder: Path, loss: str, chunk_size: int | None = None) -> PosterCLIPTra
             ddp_backend="gloo" if "WORLD_SIZE" in os.environ else None,
         ),
         data_collator=PairCollator(processor),
-        train_dataset=MoviePairs(tiny_movies(16), tiny_processor()),
+        train_dataset=MoviePairs(tiny_movies(13), tiny_processor()),
         processing_class=processor,
         chunk_size=chunk_size,
     )

@@ -4,10 +4,11 @@ from importlib.metadata import version
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from modeling import PosterCLIPModel
-from scripts import train
+from scripts import features, train
+from tests.tiny import tiny_model
 
 QUICK = ["--num_train_epochs", "2", "--per_device_train_batch_size", "4", "--use_cpu", "True", "--disable_tqdm", "True"]
 
@@ -40,19 +41,51 @@ def test_a_run_writes_a_model_its_processor_and_its_record(catalogue, towers, tm
     assert record["versions"]["torch"] == version("torch")
 
 
-def test_frozen_encoders_are_kept_and_the_rest_learns_the_same_as_without_shortcuts(catalogue, towers, tmp_path):
-    """Features of frozen encoders are computed once; the weights are those of computing them at every step."""
+def test_frozen_encoders_are_kept(catalogue, towers, tmp_path):
     frozen = ["--vision_mode", "frozen", "--text_mode", "frozen", "--learning_rate", "1e-2"]
-    train.main(["--catalogue", str(catalogue), *towers, *QUICK, *frozen, "--output_dir", str(tmp_path / "once")])
-    once = weights(tmp_path / "once")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "is_frozen", lambda tower: False)
-        train.main(["--catalogue", str(catalogue), *towers, *QUICK, *frozen, "--output_dir", str(tmp_path / "always")])
-    for name, weight in weights(tmp_path / "always").items():
-        torch.testing.assert_close(once[name], weight, atol=1e-5, rtol=1e-4, msg=name)
+    train.main(["--catalogue", str(catalogue), *towers, *QUICK, *frozen, "--output_dir", str(tmp_path / "run")])
+    trained = weights(tmp_path / "run")
     for name, weight in weights(tmp_path / "text").items():
         if not name.startswith("pooler"):
-            assert torch.equal(once[f"text_model.{name}"], weight), name
+            assert torch.equal(trained[f"text_model.{name}"], weight), name
+
+
+@pytest.mark.parametrize(
+    "modes",
+    [
+        ["--vision_mode", "frozen", "--text_mode", "frozen"],
+        ["--vision_mode", "frozen", "--text_mode", "last-1", "--chunk_size", "3"],
+        ["--vision_mode", "last-1", "--text_mode", "frozen", "--bf16", "True"],
+    ],
+    ids=["both", "posters", "plots"],
+)
+def test_features_from_the_cache_give_the_weights_of_encoders_that_run_in_every_step(
+    modes, catalogue, towers, tmp_path, monkeypatch
+):
+    def run(name: str, cache: str) -> dict[str, torch.Tensor]:
+        settings = ["--feature_cache", cache, "--output_dir", str(tmp_path / name), "--learning_rate", "1e-2"]
+        held_out = ["--eval_strategy", "epoch", "--save_strategy", "epoch", "--load_best_model_at_end", "True"]
+        train.main(["--catalogue", str(catalogue), *towers, *QUICK, *modes, *settings, *held_out])
+        return weights(tmp_path / name)
+
+    without, cold = run("without", "none"), run("cold", str(tmp_path / "cache"))
+    monkeypatch.setattr(features, "encode_posters", lambda *_: pytest.fail("a poster was encoded again"))
+    monkeypatch.setattr(features, "encode_plots", lambda *_: pytest.fail("a plot was encoded again"))
+    warm = run("warm", str(tmp_path / "cache"))
+    for name, weight in without.items():
+        assert torch.equal(weight, cold[name]) and torch.equal(weight, warm[name]), name
+    assert not torch.equal(without["visual_projection.weight"], tiny_model().visual_projection.weight)
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_with_its_step_and_rows(catalogue, towers, tmp_path):
+    train.main(["--catalogue", str(catalogue), *towers, *QUICK, "--output_dir", str(tmp_path / "run")])
+    path = tmp_path / "run" / "model.safetensors"
+    broken = {name: weight.clone() for name, weight in load_file(path).items()}
+    broken["text_model.embeddings.word_embeddings.weight"][4 + 2] = torch.nan  # the letter c: movie 2
+    save_file(broken, path, metadata={"format": "pt"})
+    settings = ["--catalogue", str(catalogue), "--model", str(tmp_path / "run"), *QUICK]
+    with pytest.raises(SystemExit, match=r"The loss of step [12] is nan. Rows whose embeddings are not finite: 2$"):
+        train.main([*settings, "--output_dir", str(tmp_path / "more")])
 
 
 def test_a_yaml_file_says_the_same_as_flags_and_a_flag_wins(catalogue, towers, tmp_path):
