@@ -17,7 +17,7 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from .configuration_posterclip import MAX_LOGIT_SCALE
 from .gradient_cache import backward_in_chunks
-from .losses import LOSSES, positives_by_id, symmetric_loss
+from .losses import LOSSES, positives_by_id, soft_targets, symmetric_loss
 from .modeling_posterclip import PosterCLIPModel
 from .towers import layer_groups
 
@@ -52,6 +52,8 @@ class PosterCLIPTrainer(Trainer):
     - With a `chunk_size`, only that many pairs are in the encoders at a time, whatever the batch; see
       `modeling.gradient_cache`.
     - With a `layer_decay`, the learning rate falls by this factor with each layer group below the projections.
+    - With a `genre_weight`, movies of overlapping genres are related and not negatives; see
+      `modeling.losses.soft_targets`. The batch then holds `genres` (pairs, genres) too. Evaluation does without.
     - Scale, biases, norms, class tokens and positions have no weight decay.
     - The temperature is held in 1..100 after each step, as in CLIP (Radford et al. 2021, section 2.5).
     """
@@ -63,12 +65,14 @@ class PosterCLIPTrainer(Trainer):
         *rest: Any,
         chunk_size: int | None = None,
         layer_decay: float | None = None,
+        genre_weight: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        _refuse(args, chunk_size, layer_decay)
+        _refuse(args, chunk_size, layer_decay, genre_weight)
         super().__init__(model, args, *rest, **kwargs)
         self.chunk_size = chunk_size
         self.layer_decay = layer_decay
+        self.genre_weight = genre_weight
         self.add_callback(EpochCallback)
 
     def compute_loss(
@@ -79,16 +83,24 @@ class PosterCLIPTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """The loss of the joint batch; a mean over its pairs, so accumulation steps are averaged, not summed."""
-        outputs = model(**{name: value for name, value in inputs.items() if name != "labels"})
-        loss = self._joint_loss(outputs.image_embeds, outputs.text_embeds, inputs["labels"])
+        outputs = model(**{name: value for name, value in inputs.items() if name not in ("labels", "genres")})
+        loss = self._joint_loss(outputs.image_embeds, outputs.text_embeds, inputs["labels"], inputs.get("genres"))
         return (loss, outputs) if return_outputs else loss
 
-    def _joint_loss(self, images: Tensor, texts: Tensor, labels: Tensor) -> Tensor:
+    def _joint_loss(self, images: Tensor, texts: Tensor, labels: Tensor, genres: Tensor | None) -> Tensor:
         if self.args.world_size > 1:
             images, texts = torch.cat(all_gather(images)), torch.cat(all_gather(texts))
             labels = self.accelerator.gather(labels)
+            genres = None if genres is None else self.accelerator.gather(genres)
         clip = self._clip()
-        return symmetric_loss(LOSSES[clip.config.loss], clip.similarity(images, texts), labels)
+        return symmetric_loss(LOSSES[clip.config.loss], clip.similarity(images, texts), self._targets(labels, genres))
+
+    def _targets(self, labels: Tensor, genres: Tensor | None) -> Tensor:
+        if self.genre_weight == 0:
+            return positives_by_id(labels, labels)
+        if genres is None:
+            raise ValueError("genre_weight: the training data gives no genres.")
+        return soft_targets(labels, genres, self.genre_weight)
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Tensor], num_items_in_batch: Tensor | int | None = None
@@ -98,10 +110,10 @@ class PosterCLIPTrainer(Trainer):
             return super().training_step(model, inputs, num_items_in_batch)
         model.train()
         inputs = self._prepare_inputs(inputs)
-        labels = inputs.pop("labels")
+        labels, genres = inputs.pop("labels"), inputs.pop("genres", None)
 
         def loss(images: Tensor, texts: Tensor) -> Tensor:
-            return self._joint_loss(images, texts, labels) / self.current_gradient_accumulation_steps
+            return self._joint_loss(images, texts, labels, genres) / self.current_gradient_accumulation_steps
 
         return backward_in_chunks(
             model,
@@ -158,6 +170,7 @@ class PosterCLIPTrainer(Trainer):
         """The embeddings and movie ids of a batch; its loss would depend on what else happens to be in it."""
         inputs = self._prepare_inputs(inputs)
         labels = inputs.pop("labels")
+        inputs.pop("genres", None)
         with torch.no_grad(), self.compute_loss_context_manager():
             outputs = model(**inputs)
         return None, (outputs.image_embeds.float(), outputs.text_embeds.float()), labels
@@ -239,7 +252,7 @@ def resume_point(resume: str | None, output_dir: str) -> str | None:
     return max(map(str, whole), key=lambda name: int(name.rsplit("-", 1)[1]), default=None)
 
 
-def _refuse(args: TrainingArguments, chunk_size: int | None, layer_decay: float | None) -> None:
+def _refuse(args: TrainingArguments, chunk_size: int | None, layer_decay: float | None, genre_weight: float) -> None:
     reasons = {
         "dataloader_persistent_workers": (
             args.dataloader_persistent_workers,
@@ -254,6 +267,7 @@ def _refuse(args: TrainingArguments, chunk_size: int | None, layer_decay: float 
         "eval_do_concat_batches": (not args.eval_do_concat_batches, "metrics are those of the whole pool"),
         "chunk_size": (chunk_size is not None and chunk_size < 1, "a chunk holds at least one pair"),
         "layer_decay": (layer_decay is not None and not 0 < layer_decay <= 1, "it lies between 0 and 1"),
+        "genre_weight": (not 0 <= genre_weight <= 1, "it lies between 0 and 1"),
     }
     for name, (refused, reason) in reasons.items():
         if refused:

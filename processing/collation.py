@@ -24,6 +24,8 @@ class MoviePairs(TorchDataset):
         seed: of the draws.
         image_features: (movies, feature), in place of the posters where the encoder is frozen.
         text_features: (plots of all movies in order, feature), in place of the plots likewise.
+        genres: whether an item has the movie's `genres` too, (vocabulary,): 1 for each that it has. The vocabulary
+            are the genres of these movies, sorted. ValueError where none of them has any.
 
     Example:
         >>> movies = Dataset.from_dict({"plots": [["A whale.", "A captain hunts a whale."]]})
@@ -39,6 +41,7 @@ class MoviePairs(TorchDataset):
         seed: int = 0,
         image_features: Tensor | None = None,
         text_features: Tensor | None = None,
+        genres: bool = False,
     ) -> None:
         self.movies = movies
         self.plots = list(movies["plots"])
@@ -46,6 +49,7 @@ class MoviePairs(TorchDataset):
         self.seed = seed
         self.image_features = image_features
         self.text_features = text_features
+        self.genres = multi_hot(movies["genres"] if "genres" in movies.column_names else []) if genres else None
         counts = torch.tensor([len(plots) for plots in self.plots])
         self.first_plot = counts.cumsum(0) - counts
         # Shared, so that workers which outlive an epoch see the next one.
@@ -77,6 +81,8 @@ class MoviePairs(TorchDataset):
             pair["text"] = plots[chosen]
         else:
             pair["text_features"] = self.text_features[self.first_plot[index] + chosen]
+        if self.genres is not None:
+            pair["genres"] = self.genres[index]
         return pair
 
 
@@ -98,6 +104,22 @@ def same_movie_labels(plots: Sequence[Sequence[str]]) -> list[int]:
     return labels
 
 
+def multi_hot(genres: Sequence[Sequence[str] | None]) -> Tensor:
+    """The genres of each movie as (movies, vocabulary), 1 where it has one; the vocabulary is sorted.
+
+    Raises:
+        ValueError: no movie has any.
+
+    Example:
+        >>> multi_hot([["Drama"], [], ["Comedy", "Drama"]]).tolist()
+        [[0.0, 1.0], [0.0, 0.0], [1.0, 1.0]]
+    """
+    vocabulary = sorted({genre for names in genres for genre in names or ()})
+    if not vocabulary:
+        raise ValueError("None of the movies has genres, so none can be related by them.")
+    return torch.tensor([[float(genre in (names or ())) for genre in vocabulary] for names in genres])
+
+
 class PairCollator:
     """Makes a batch of model inputs, `labels` included, out of `MoviePairs` items."""
 
@@ -111,7 +133,7 @@ class PairCollator:
         batch: dict[str, Tensor] = {}
         if images or texts:
             batch.update(self.processor(images=images, text=texts, return_tensors="pt"))
-        for name in ("image_features", "text_features"):
+        for name in ("image_features", "text_features", "genres"):
             if name in pairs[0]:
                 batch[name] = torch.stack([pair[name] for pair in pairs])
         batch["labels"] = torch.tensor([pair["label"] for pair in pairs])

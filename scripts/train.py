@@ -74,6 +74,10 @@ class RunArguments(TrainingArguments):
     layer_decay: float | None = field(
         default=None, metadata={"help": "Learning rate of a layer group of an encoder, by that of the one above it."}
     )
+    genre_weight: float = field(
+        default=0.0,
+        metadata={"help": "Movies of the same genres count as related: from 0, not at all, to 1, as the same movie."},
+    )
     dataloader_pin_memory: bool = field(
         default_factory=torch.accelerator.is_available, metadata={"help": "Where there is an accelerator."}
     )
@@ -95,7 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
             if splits.eval_split == "validation":
                 catalogue = catalogue.with_validation()
             held_out = MoviePairs(with_first_plot(catalogue.movies([splits.eval_split])))
-        pairs = MoviePairs(catalogue.movies(splits.train_splits), seed=run.seed)
+        pairs = MoviePairs(catalogue.movies(splits.train_splits), seed=run.seed, genres=run.genre_weight > 0)
         set_seed(run.seed)
         model, processor = architecture.build()
         trainer = PosterCLIPTrainer(
@@ -108,6 +112,7 @@ def main(arguments: list[str] | None = None) -> None:
             compute_metrics=trainer_metrics,
             chunk_size=run.chunk_size,
             layer_decay=run.layer_decay,
+            genre_weight=run.genre_weight,
         )
         Path(run.output_dir).mkdir(parents=True, exist_ok=True)
     except USER_ERRORS as error:

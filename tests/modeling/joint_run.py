@@ -1,13 +1,15 @@
 """A few training steps of a model without dropout, alone or as one of several processes.
 
-`joint_run.py FOLDER LOSS [CHUNK_SIZE]`
+`joint_run.py FOLDER LOSS [OPTIONS]`, options of the trainer as JSON.
 
 Started by torchrun with N processes, each takes its share of the batch of 8.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from transformers import TrainingArguments
 
@@ -17,7 +19,7 @@ from tests.modeling.resume_run import tiny_movies
 from tests.tiny import tiny_model, tiny_processor
 
 
-def run(folder: Path, loss: str, chunk_size: int | None = None) -> PosterCLIPTrainer:
+def run(folder: Path, loss: str, **options: Any) -> PosterCLIPTrainer:
     processor = tiny_processor()
     trainer = PosterCLIPTrainer(
         tiny_model("vit", "modernbert", loss=loss),
@@ -34,9 +36,9 @@ def run(folder: Path, loss: str, chunk_size: int | None = None) -> PosterCLIPTra
             ddp_backend="gloo" if "WORLD_SIZE" in os.environ else None,
         ),
         data_collator=PairCollator(processor),
-        train_dataset=MoviePairs(tiny_movies(16)),
+        train_dataset=MoviePairs(tiny_movies(16), genres=True),
         processing_class=processor,
-        chunk_size=chunk_size,
+        **options,
     )
     trainer.train()
     trainer.save_model()
@@ -44,4 +46,5 @@ def run(folder: Path, loss: str, chunk_size: int | None = None) -> PosterCLIPTra
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])).leave_process_group()
+    options = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
+    run(Path(sys.argv[1]), sys.argv[2], **options).leave_process_group()

@@ -34,7 +34,9 @@ def tiny_movies(count: int = 2 * STEPS_PER_EPOCH) -> Dataset:
     pixels = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
     letters = "abcdefghijklmnopqrstuvwxyz"
     plots = [[letters[i : i + 3 + draw] for draw in range(3)] for i in range(count)]
-    return Dataset.from_dict({"image": [Image.fromarray(image) for image in pixels], "plots": plots})
+    genres = [["drama", "crime", "comedy"][i % 2 : 1 + i % 3] for i in range(count)]
+    images = [Image.fromarray(image) for image in pixels]
+    return Dataset.from_dict({"image": images, "plots": plots, "genres": genres})
 
 
 class BestAt(TrainerCallback):

@@ -1,3 +1,4 @@
+import json
 import math
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from safetensors.torch import load_file
 from transformers import TrainingArguments
 
 from modeling import PosterCLIPModel
+from modeling.losses import LOSSES, soft_targets, symmetric_loss
 from modeling.trainer import PosterCLIPTrainer, pool_loss, resume_point
 from processing.collation import MoviePairs, PairCollator, with_first_plot
 from tests.modeling.joint_run import run as joint_run
@@ -65,15 +67,16 @@ def test_the_best_model_is_loaded_whole_at_the_end(vision, text, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["contrastive", "sigmoid"])
-@pytest.mark.parametrize("chunk_size", [[], ["3"]], ids=["whole", "chunks"])
-def test_two_processes_end_with_the_weights_of_one_on_the_joint_batch(loss, chunk_size, tmp_path):
+@pytest.mark.parametrize("chunks", [{}, {"chunk_size": 3}], ids=["whole", "chunks"])
+@pytest.mark.parametrize("targets", [{}, {"genre_weight": 0.5}], ids=["hard", "soft"])
+def test_two_processes_end_with_the_weights_of_one_on_the_joint_batch(loss, chunks, targets, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command = [*launch, "-m", "tests.modeling.joint_run", str(tmp_path / "two"), loss, *chunk_size]
+    command = [*launch, "-m", "tests.modeling.joint_run", str(tmp_path / "two"), loss, json.dumps(chunks | targets)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     start, one = (
         tiny_model("vit", "modernbert", loss=loss).state_dict(),
-        joint_run(tmp_path / "one", loss).model,
+        joint_run(tmp_path / "one", loss, **targets).model,
     )
     two = load_file(tmp_path / "two" / "model.safetensors")
     for name, weight in one.state_dict().items():
@@ -197,18 +200,49 @@ def test_an_option_that_would_not_keep_its_meaning_is_refused_by_name(arguments,
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])
-def test_chunks_give_the_weights_of_the_whole_batch(accumulation, tmp_path):
+@pytest.mark.parametrize("genre_weight", [0.0, 0.5])
+def test_chunks_give_the_weights_of_the_whole_batch(accumulation, genre_weight, tmp_path):
     def weights(chunk_size: int | None) -> dict[str, torch.Tensor]:
         model = tiny_model("vit", "modernbert")
         arguments = {"max_steps": 3, "optim": "sgd", "learning_rate": 0.01, "per_device_train_batch_size": 4}
         trainer = trainer_for(model, tmp_path, gradient_accumulation_steps=accumulation, **arguments)
-        trainer.chunk_size = chunk_size
+        trainer.train_dataset = MoviePairs(tiny_movies(), genres=True)
+        trainer.chunk_size, trainer.genre_weight = chunk_size, genre_weight
         trainer.train()
         return model.state_dict()
 
     whole = weights(None)
     for name, weight in weights(3).items():
         torch.testing.assert_close(weight, whole[name], atol=1e-6, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("loss", ["contrastive", "sigmoid"])
+def test_movies_of_overlapping_genres_are_related_in_training_and_not_in_evaluation(loss, tmp_path):
+    model = tiny_model(loss=loss).eval()
+    genres = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0], [0.0, 1.0]])
+    batch = {**tiny_batch(), "labels": torch.tensor([3, 1, 3, 2]), "genres": genres}
+    logits = model(**tiny_batch()).logits_per_image
+    trainer = trainer_for(model, tmp_path)
+    trainer.genre_weight = 0.5
+    expected = symmetric_loss(LOSSES[loss], logits, soft_targets(batch["labels"], genres, 0.5))
+    torch.testing.assert_close(trainer.compute_loss(model, dict(batch)), expected)
+
+    evaluated = trainer.evaluate(MoviePairs(tiny_movies(), genres=True))["eval_loss"]
+    trainer.genre_weight = 0.0
+    assert evaluated == trainer.evaluate(MoviePairs(tiny_movies()))["eval_loss"]
+
+
+def test_a_genre_weight_without_genres_is_an_error(tmp_path):
+    trainer = trainer_for(tiny_model(), tmp_path)
+    trainer.genre_weight = 0.5
+    with pytest.raises(ValueError, match="genre_weight"):
+        trainer.train()
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.1, math.nan])
+def test_a_genre_weight_lies_between_0_and_1(weight, tmp_path):
+    with pytest.raises(ValueError, match="genre_weight"):
+        PosterCLIPTrainer(tiny_model(), TrainingArguments(str(tmp_path), use_cpu=True), genre_weight=weight)
 
 
 def test_learning_rates_fall_from_layer_to_layer_and_only_matrices_decay(tmp_path):

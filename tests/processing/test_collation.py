@@ -78,6 +78,18 @@ def test_evaluation_takes_the_first_plot(movies):
     assert with_first_plot(movies)["plots"] == [["a"], ["b"], ["c"], ["d"]]
 
 
+def test_a_batch_holds_the_genres_that_were_asked_for_by_the_vocabulary_of_the_split(movies):
+    pairs = MoviePairs(movies.add_column("genres", [["War"], [], None, ["Crime", "War"]]), genres=True)
+    batch = PairCollator(tiny_processor())([pairs[3], pairs[0], pairs[1], pairs[2]])
+    assert batch["genres"].tolist() == [[1, 1], [0, 1], [0, 0], [0, 0]]  # Crime, War
+
+
+def test_genres_that_were_asked_for_and_that_no_movie_has_are_an_error(movies):
+    for without in (movies, movies.add_column("genres", [[], [], None, []])):
+        with pytest.raises(ValueError, match="genres"):
+            MoviePairs(without, genres=True)
+
+
 def test_movies_that_share_a_plot_share_a_label():
     shared = Dataset.from_dict({"plots": [["a"], ["b", "c"], ["c"], ["a", "d"], ["e"]]})
     pairs = MoviePairs(shared, image_features=torch.zeros(5, 1))

@@ -92,6 +92,8 @@ def test_a_saved_model_is_trained_further(catalogue, towers, tmp_path):
         (["--model", "saved"], ["vision, text, projection_dim", "--model"]),
         (["--dataloader_persistent_workers", "True", "--dataloader_num_workers", "1"], ["persistent_workers"]),
         (["--eval_strategy", "epoch", "--eval_split", "dev"], ["dev"]),
+        (["--genre_weight", "0.2"], ["None of the movies has genres"]),
+        (["--genre_weight", "-1"], ["genre_weight"]),
     ],
 )
 def test_a_wrong_argument_stops_the_run_with_its_name(flags, words, catalogue, towers, tmp_path, capsys):
