@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
@@ -19,6 +19,7 @@ from .configuration_posterclip import MAX_LOGIT_SCALE
 from .gradient_cache import backward_in_chunks
 from .losses import LOSSES, positives_by_id, soft_targets, symmetric_loss
 from .modeling_posterclip import PosterCLIPModel
+from .sampling import LengthGroupedSampler
 from .towers import layer_groups
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class PosterCLIPTrainer(Trainer):
     - With a `chunk_size`, only that many pairs are in the encoders at a time, whatever the batch; see
       `modeling.gradient_cache`.
     - With a `layer_decay`, the learning rate falls by this factor with each layer group below the projections.
+    - `train_sampling_strategy="group_by_length"` goes by the `lengths` of the training data; see `modeling.sampling`.
     - With a `genre_weight`, movies of overlapping genres are related and not negatives; see
       `modeling.losses.soft_targets`. The batch then holds `genres` (pairs, genres) too. Evaluation does without.
     - Scale, biases, norms, class tokens and positions have no weight decay.
@@ -74,6 +76,18 @@ class PosterCLIPTrainer(Trainer):
         self.layer_decay = layer_decay
         self.genre_weight = genre_weight
         self.add_callback(EpochCallback)
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        data: Any = self.train_dataset if train_dataset is None else train_dataset
+        step_size = self.args.train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return LengthGroupedSampler(data, step_size, seed)
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Sampler:
+        # Trainer would group an evaluation by length as well, and ask its data for lengths.
+        return SequentialSampler(eval_dataset)
 
     def compute_loss(
         self,
@@ -261,6 +275,10 @@ def _refuse(args: TrainingArguments, chunk_size: int | None, layer_decay: float 
         "per_device_train_batch_size": (
             args.train_batch_size * args.world_size == 1,
             "a movie is compared with the others of its batch",
+        ),
+        "train_sampling_strategy": (
+            args.train_sampling_strategy == "batch_rebalance",
+            "its batches differ in size, and a movie is compared with the others of its batch",
         ),
         "label_smoothing_factor": (args.label_smoothing_factor, "positives are movies, not classes"),
         "batch_eval_metrics": (args.batch_eval_metrics, "metrics are those of the whole pool"),

@@ -24,6 +24,8 @@ class MoviePairs(TorchDataset):
         seed: of the draws.
         image_features: (movies, feature), in place of the posters where the encoder is frozen.
         text_features: (plots of all movies in order, feature), in place of the plots likewise.
+        text_lengths: (plots of all movies in order,), the tokens of each, for batches of similar lengths; see
+            `text_lengths`.
         genres: whether an item has the movie's `genres` too, (vocabulary,): 1 for each that it has. The vocabulary
             are the genres of these movies, sorted. ValueError where none of them has any.
 
@@ -41,6 +43,7 @@ class MoviePairs(TorchDataset):
         seed: int = 0,
         image_features: Tensor | None = None,
         text_features: Tensor | None = None,
+        text_lengths: Tensor | None = None,
         genres: bool = False,
     ) -> None:
         self.movies = movies
@@ -49,6 +52,7 @@ class MoviePairs(TorchDataset):
         self.seed = seed
         self.image_features = image_features
         self.text_features = text_features
+        self.text_lengths = text_lengths
         self.genres = multi_hot(movies["genres"] if "genres" in movies.column_names else []) if genres else None
         counts = torch.tensor([len(plots) for plots in self.plots])
         self.first_plot = counts.cumsum(0) - counts
@@ -64,21 +68,31 @@ class MoviePairs(TorchDataset):
     def epoch(self, epoch: int) -> None:
         self._epoch.fill_(epoch)
 
+    @property
+    def lengths(self) -> list[int] | None:
+        """The tokens of the plot that each item shows in this epoch; None where they are not known."""
+        if self.text_lengths is None or self.text_features is not None:
+            return None
+        drawn = torch.tensor([self._drawn(index) for index in range(len(self))])
+        return self.text_lengths[self.first_plot + drawn].tolist()
+
+    def _drawn(self, index: int) -> int:
+        return random.Random(f"{self.seed}-{self.epoch}-{index}").randrange(len(self.plots[index]))
+
     def __len__(self) -> int:
         """The number of movies."""
         return len(self.plots)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Poster and plot, or their features, and the movie's label."""
-        plots = self.plots[index]
-        chosen = random.Random(f"{self.seed}-{self.epoch}-{index}").randrange(len(plots))
+        chosen = self._drawn(index)
         pair: dict[str, Any] = {"label": self.labels[index]}
         if self.image_features is None:
             pair["image"] = to_rgb(self.movies[index]["image"])
         else:
             pair["image_features"] = self.image_features[index]
         if self.text_features is None:
-            pair["text"] = plots[chosen]
+            pair["text"] = self.plots[index][chosen]
         else:
             pair["text_features"] = self.text_features[self.first_plot[index] + chosen]
         if self.genres is not None:
@@ -179,3 +193,9 @@ def text_batches(movies: Dataset, processor: PosterCLIPProcessor, *, batch_size:
     """`input_ids` and `attention_mask` of every plot of every movie, in their order."""
     plots: Any = [plot for plots in movies["plots"] for plot in plots]
     return DataLoader(plots, batch_size, collate_fn=TextCollator(processor))
+
+
+def text_lengths(movies: Dataset, processor: PosterCLIPProcessor) -> Tensor:
+    """The tokens of every plot of every movie, in their order, as a batch would hold them: (plots,)."""
+    plots = [plot for plots in movies["plots"] for plot in plots]
+    return torch.tensor([len(tokens) for tokens in processor.tokenizer(plots, truncation=True)["input_ids"]])

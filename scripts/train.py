@@ -13,7 +13,7 @@ from modeling.towers import is_frozen, set_mode
 from modeling.trainer import PosterCLIPTrainer, resume_point
 from processing import PosterCLIPProcessor
 from processing.catalogue import fingerprint
-from processing.collation import MoviePairs, PairCollator, image_batches, text_batches, with_first_plot
+from processing.collation import MoviePairs, PairCollator, image_batches, text_batches, text_lengths, with_first_plot
 from processing.results import write_results
 from processing.retrieval import METRICS, trainer_metrics
 from scripts.arguments import USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
@@ -91,6 +91,8 @@ def main(arguments: list[str] | None = None) -> None:
         (CatalogueArguments, SplitArguments, ModelArguments, RunArguments), arguments
     )
     try:
+        if run.train_sampling_strategy == "group_by_length" and architecture.text_mode == "frozen":
+            raise ValueError("train_sampling_strategy=group_by_length: a plot encoder that is frozen pads no batches.")
         checkpoint = resume_point(run.resume_from_checkpoint, run.output_dir)
         catalogue = data.load()
         held_out = None
@@ -102,6 +104,8 @@ def main(arguments: list[str] | None = None) -> None:
         pairs = MoviePairs(catalogue.movies(splits.train_splits), seed=run.seed, genres=run.genre_weight > 0)
         set_seed(run.seed)
         model, processor = architecture.build()
+        if run.train_sampling_strategy == "group_by_length":
+            pairs.text_lengths = text_lengths(pairs.movies, processor)
         trainer = PosterCLIPTrainer(
             model,
             run,

@@ -1,6 +1,6 @@
 """A few training steps of a model without dropout, alone or as one of several processes.
 
-`joint_run.py FOLDER LOSS [OPTIONS]`, options of the trainer as JSON.
+`joint_run.py FOLDER LOSS [OPTIONS]`, options of `run` as JSON.
 
 Started by torchrun with N processes, each takes its share of the batch of 8.
 """
@@ -14,13 +14,14 @@ from typing import Any
 from transformers import TrainingArguments
 
 from modeling.trainer import PosterCLIPTrainer
-from processing.collation import MoviePairs, PairCollator
+from processing.collation import MoviePairs, PairCollator, text_lengths
 from tests.modeling.resume_run import tiny_movies
 from tests.tiny import tiny_model, tiny_processor
 
 
-def run(folder: Path, loss: str, **options: Any) -> PosterCLIPTrainer:
+def run(folder: Path, loss: str, order: str = "random", **options: Any) -> PosterCLIPTrainer:
     processor = tiny_processor()
+    movies = tiny_movies(48 if order == "group_by_length" else 16)
     trainer = PosterCLIPTrainer(
         tiny_model("vit", "modernbert", loss=loss),
         TrainingArguments(
@@ -29,6 +30,7 @@ def run(folder: Path, loss: str, **options: Any) -> PosterCLIPTrainer:
             per_device_train_batch_size=8 // int(os.environ.get("WORLD_SIZE", "1")),
             learning_rate=1e-2,
             optim="sgd",
+            train_sampling_strategy=order,
             save_strategy="no",
             remove_unused_columns=False,
             disable_tqdm=True,
@@ -36,7 +38,7 @@ def run(folder: Path, loss: str, **options: Any) -> PosterCLIPTrainer:
             ddp_backend="gloo" if "WORLD_SIZE" in os.environ else None,
         ),
         data_collator=PairCollator(processor),
-        train_dataset=MoviePairs(tiny_movies(16), genres=True),
+        train_dataset=MoviePairs(movies, text_lengths=text_lengths(movies, processor), genres=True),
         processing_class=processor,
         **options,
     )

@@ -32,7 +32,7 @@ class KillAt(TrainerCallback):
 
 def tiny_movies(count: int = 2 * STEPS_PER_EPOCH) -> Dataset:
     pixels = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
-    letters = "abcdefghijklmnopqrstuvwxyz"
+    letters = "abcdefghijklmnopqrstuvwxyz" * 3
     plots = [[letters[i : i + 3 + draw] for draw in range(3)] for i in range(count)]
     genres = [["drama", "crime", "comedy"][i % 2 : 1 + i % 3] for i in range(count)]
     images = [Image.fromarray(image) for image in pixels]

@@ -12,8 +12,9 @@ from transformers import TrainingArguments
 
 from modeling import PosterCLIPModel
 from modeling.losses import LOSSES, soft_targets, symmetric_loss
+from modeling.sampling import LengthGroupedSampler
 from modeling.trainer import PosterCLIPTrainer, pool_loss, resume_point
-from processing.collation import MoviePairs, PairCollator, with_first_plot
+from processing.collation import MoviePairs, PairCollator, text_lengths, with_first_plot
 from tests.modeling.joint_run import run as joint_run
 from tests.modeling.resume_run import EPOCHS, STEPS_PER_EPOCH, run, tiny_movies
 from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_processor
@@ -68,15 +69,19 @@ def test_the_best_model_is_loaded_whole_at_the_end(vision, text, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["contrastive", "sigmoid"])
 @pytest.mark.parametrize("chunks", [{}, {"chunk_size": 3}], ids=["whole", "chunks"])
-@pytest.mark.parametrize("targets", [{}, {"genre_weight": 0.5}], ids=["hard", "soft"])
-def test_two_processes_end_with_the_weights_of_one_on_the_joint_batch(loss, chunks, targets, tmp_path):
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"genre_weight": 0.5}, {"order": "group_by_length"}],
+    ids=["as it is", "soft targets", "grouped by length"],
+)
+def test_two_processes_end_with_the_weights_of_one_on_the_joint_batch(loss, chunks, options, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command = [*launch, "-m", "tests.modeling.joint_run", str(tmp_path / "two"), loss, json.dumps(chunks | targets)]
+    command = [*launch, "-m", "tests.modeling.joint_run", str(tmp_path / "two"), loss, json.dumps(chunks | options)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     start, one = (
         tiny_model("vit", "modernbert", loss=loss).state_dict(),
-        joint_run(tmp_path / "one", loss, **targets).model,
+        joint_run(tmp_path / "one", loss, **options).model,
     )
     two = load_file(tmp_path / "two" / "model.safetensors")
     for name, weight in one.state_dict().items():
@@ -189,6 +194,7 @@ def test_plots_are_drawn_anew_each_epoch_and_again_when_resumed(workers, tmp_pat
     [
         ({"dataloader_persistent_workers": True, "dataloader_num_workers": 1}, "dataloader_persistent_workers"),
         ({"label_smoothing_factor": 0.1}, "label_smoothing_factor"),
+        ({"train_sampling_strategy": "batch_rebalance"}, "train_sampling_strategy"),
         ({"batch_eval_metrics": True}, "batch_eval_metrics"),
         ({"eval_do_concat_batches": False}, "eval_do_concat_batches"),
         ({"per_device_train_batch_size": 1}, "per_device_train_batch_size"),
@@ -197,6 +203,45 @@ def test_plots_are_drawn_anew_each_epoch_and_again_when_resumed(workers, tmp_pat
 def test_an_option_that_would_not_keep_its_meaning_is_refused_by_name(arguments, name, tmp_path):
     with pytest.raises(ValueError, match=name):
         trainer_for(tiny_model(), tmp_path, **arguments)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_grouped_by_length_are_those_of_their_epoch_also_when_resumed_within_it(workers, tmp_path):
+    movies = tiny_movies(20)
+
+    def batches(resume: str | None = None) -> list[list[int]]:
+        seen: list[list[int]] = []
+        trainer = trainer_for(
+            tiny_model(),
+            tmp_path,
+            num_train_epochs=2,
+            per_device_train_batch_size=2,
+            dataloader_num_workers=workers,
+            train_sampling_strategy="group_by_length",
+            save_strategy="steps",
+            save_steps=13,
+        )
+        trainer.train_dataset = MoviePairs(movies, text_lengths=text_lengths(movies, tiny_processor()))
+        step = trainer.training_step
+        trainer.training_step = lambda model, inputs, *rest: (
+            seen.append(inputs["labels"].tolist()),
+            step(model, inputs, *rest),
+        )[1]
+        trainer.evaluate(trainer.train_dataset)  # which has an order of its own
+        trainer.train(resume_from_checkpoint=resume)
+        return seen
+
+    whole = batches()
+    epochs = [[movie for batch in half for movie in batch] for half in (whole[:10], whole[10:])]
+    pairs = MoviePairs(movies, text_lengths=text_lengths(movies, tiny_processor()))
+    orders = [list(LengthGroupedSampler(pairs, 2, seed=42)) for pairs.epoch in range(2)]
+    assert epochs == orders and orders[0] != orders[1]
+    assert batches(str(tmp_path / "checkpoint-13")) == whole[13:]
+
+
+def test_grouping_by_length_needs_lengths(tmp_path):
+    with pytest.raises(ValueError, match="group_by_length"):
+        trainer_for(tiny_model(), tmp_path, train_sampling_strategy="group_by_length").train()
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])

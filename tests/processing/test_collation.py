@@ -5,7 +5,7 @@ import torch
 from datasets import Dataset
 from PIL import Image
 
-from processing.collation import MoviePairs, PairCollator, image_batches, text_batches, with_first_plot
+from processing.collation import MoviePairs, PairCollator, image_batches, text_batches, text_lengths, with_first_plot
 from tests.tiny import tiny_processor
 
 
@@ -40,6 +40,21 @@ def test_features_take_the_place_of_the_plot_that_would_have_been_drawn(movies):
         raw.epoch = cached.epoch = epoch
         for i in range(len(movies)):
             assert plots[int(cached[i]["text_features"])] == raw[i]["text"]
+
+
+def test_lengths_are_the_tokens_of_the_plots_that_are_drawn(movies):
+    movies = movies.remove_columns("plots").add_column("plots", [["a"], ["b", "bb", "bbb"], ["c" * 9], ["d" * 99]])
+    processor = tiny_processor(max_length=8)
+    pairs = MoviePairs(movies, text_lengths=text_lengths(movies, processor))
+    for pairs.epoch in range(10):
+        batch = PairCollator(processor)([pairs[i] for i in range(4)])
+        assert pairs.lengths == batch["attention_mask"].sum(1).tolist()
+
+
+def test_there_are_no_lengths_where_nothing_is_padded_or_counted(movies):
+    lengths = text_lengths(movies, tiny_processor())
+    assert MoviePairs(movies).lengths is None
+    assert MoviePairs(movies, text_lengths=lengths, text_features=torch.zeros(7, 2)).lengths is None
 
 
 def test_a_batch_holds_model_inputs_and_labels(movies):

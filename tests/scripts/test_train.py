@@ -94,6 +94,8 @@ def test_a_saved_model_is_trained_further(catalogue, towers, tmp_path):
         (["--eval_strategy", "epoch", "--eval_split", "dev"], ["dev"]),
         (["--genre_weight", "0.2"], ["None of the movies has genres"]),
         (["--genre_weight", "-1"], ["genre_weight"]),
+        (["--train_sampling_strategy", "group_by_length", "--text_mode", "frozen"], ["group_by_length", "frozen"]),
+        (["--train_sampling_strategy", "batch_rebalance"], ["train_sampling_strategy"]),
     ],
 )
 def test_a_wrong_argument_stops_the_run_with_its_name(flags, words, catalogue, towers, tmp_path, capsys):
