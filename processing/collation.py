@@ -10,13 +10,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from .augmentation import augment
 from .processing_posterclip import PosterCLIPProcessor, to_rgb
 
 
 class MoviePairs(TorchDataset):
     """Poster and plot of each movie, the plot drawn anew each epoch where a movie has several.
 
-    The draw is a function of (seed, epoch, index) alone, so a run that was interrupted goes on exactly as it would
+    All draws are a function of (seed, epoch, index) alone, so a run that was interrupted goes on exactly as it would
     have, whatever the number of workers.
 
     Args:
@@ -26,6 +27,8 @@ class MoviePairs(TorchDataset):
         text_features: (plots of all movies in order, feature), in place of the plots likewise.
         text_lengths: (plots of all movies in order,), the tokens of each, for batches of similar lengths; see
             `text_lengths`.
+        augment: whether posters are seen in another way each epoch, by `processing.augmentation`. ValueError together
+            with `image_features`, which see each poster once.
         genres: whether an item has the movie's `genres` too, (vocabulary,): 1 for each that it has. The vocabulary
             are the genres of these movies, sorted. ValueError where none of them has any.
 
@@ -44,12 +47,14 @@ class MoviePairs(TorchDataset):
         image_features: Tensor | None = None,
         text_features: Tensor | None = None,
         text_lengths: Tensor | None = None,
+        augment: bool = False,
         genres: bool = False,
     ) -> None:
         self.movies = movies
         self.plots = list(movies["plots"])
         self.labels = same_movie_labels(self.plots)
         self.seed = seed
+        self.augment = augment
         self.image_features = image_features
         self.text_features = text_features
         self.text_lengths = text_lengths
@@ -67,6 +72,17 @@ class MoviePairs(TorchDataset):
     @epoch.setter
     def epoch(self, epoch: int) -> None:
         self._epoch.fill_(epoch)
+
+    @property
+    def image_features(self) -> Tensor | None:
+        """(movies, feature), in place of the posters where there are any."""
+        return self._image_features
+
+    @image_features.setter
+    def image_features(self, features: Tensor | None) -> None:
+        if self.augment and features is not None:
+            raise ValueError("augment: posters that are features already (image_features) cannot be augmented.")
+        self._image_features = features
 
     @property
     def lengths(self) -> list[int] | None:
@@ -88,7 +104,10 @@ class MoviePairs(TorchDataset):
         chosen = self._drawn(index)
         pair: dict[str, Any] = {"label": self.labels[index]}
         if self.image_features is None:
-            pair["image"] = to_rgb(self.movies[index]["image"])
+            image = to_rgb(self.movies[index]["image"])
+            if self.augment:
+                image = augment(image, random.Random(f"{self.seed}-{self.epoch}-{index}-augment"))
+            pair["image"] = image
         else:
             pair["image_features"] = self.image_features[index]
         if self.text_features is None:

@@ -74,6 +74,7 @@ class RunArguments(TrainingArguments):
     layer_decay: float | None = field(
         default=None, metadata={"help": "Learning rate of a layer group of an encoder, by that of the one above it."}
     )
+    augment: bool = field(default=False, metadata={"help": "Train on another crop and light of a poster each epoch."})
     genre_weight: float = field(
         default=0.0,
         metadata={"help": "Movies of the same genres count as related: from 0, not at all, to 1, as the same movie."},
@@ -101,7 +102,8 @@ def main(arguments: list[str] | None = None) -> None:
             if splits.eval_split == "validation":
                 catalogue = catalogue.with_validation()
             held_out = MoviePairs(with_first_plot(catalogue.movies([splits.eval_split])))
-        pairs = MoviePairs(catalogue.movies(splits.train_splits), seed=run.seed, genres=run.genre_weight > 0)
+        movies = catalogue.movies(splits.train_splits)
+        pairs = MoviePairs(movies, seed=run.seed, augment=run.augment, genres=run.genre_weight > 0)
         set_seed(run.seed)
         model, processor = architecture.build()
         if run.train_sampling_strategy == "group_by_length":

@@ -29,8 +29,8 @@ def final_weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("vision", "text"), PAIRS)
-def test_a_run_killed_within_an_epoch_ends_with_the_same_weights(vision, text, tmp_path):
+@pytest.mark.parametrize(("vision", "text", "extras"), [*((*pair, False) for pair in PAIRS), ("vit", "bert", True)])
+def test_a_run_killed_within_an_epoch_ends_with_the_same_weights(vision, text, extras, tmp_path):
     killed_at = STEPS_PER_EPOCH + 3  # the last checkpoint is one step older and lies within the second epoch
     command = [
         sys.executable,
@@ -40,12 +40,13 @@ def test_a_run_killed_within_an_epoch_ends_with_the_same_weights(vision, text, t
         text,
         str(tmp_path / "killed"),
         str(killed_at),
+        *["extras"] * extras,
     ]
     assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == -9
     assert not (tmp_path / "killed" / f"checkpoint-{EPOCHS * STEPS_PER_EPOCH}").exists()
 
-    whole = run(vision, text, tmp_path / "whole")
-    resumed = run(vision, text, tmp_path / "killed")
+    whole = run(vision, text, tmp_path / "whole", extras=extras)
+    resumed = run(vision, text, tmp_path / "killed", extras=extras)
 
     expected, got = final_weights(tmp_path / "whole"), final_weights(tmp_path / "killed")
     assert expected.keys() == got.keys() == whole.model.state_dict().keys()

@@ -1,9 +1,11 @@
 import pickle
+import random
 
 import pytest
 import torch
 from datasets import Dataset
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from processing.collation import MoviePairs, PairCollator, image_batches, text_batches, text_lengths, with_first_plot
 from tests.tiny import tiny_processor
@@ -40,6 +42,40 @@ def test_features_take_the_place_of_the_plot_that_would_have_been_drawn(movies):
         raw.epoch = cached.epoch = epoch
         for i in range(len(movies)):
             assert plots[int(cached[i]["text_features"])] == raw[i]["text"]
+
+
+def augmented(movies: Dataset, epoch: int, workers: int = 0, **options) -> list[bytes]:
+    pairs = MoviePairs(movies, augment=True, **options)
+    pairs.epoch = epoch
+    items = DataLoader(pairs, batch_size=None, num_workers=workers, collate_fn=lambda pair: pair)
+    return [pair["image"].tobytes() for pair in items]
+
+
+def test_an_augmented_poster_is_a_function_of_seed_epoch_and_index(movies):
+    movies = movies.select([0, 0, 1])
+    first = [augmented(movies, epoch) for epoch in range(3)]
+    assert len({poster for epoch in first for poster in epoch}) == 9
+    random.seed(5)
+    assert [augmented(movies, epoch) for epoch in reversed(range(3))] == first[::-1]
+    assert not set(augmented(movies, 0, seed=1)) & set(first[0])
+
+
+def test_workers_augment_as_the_process_itself_does(movies):
+    assert augmented(movies, 3, workers=2) == augmented(movies, 3)
+
+
+def test_augmentation_leaves_the_draw_of_plots_alone(movies):
+    plain, other = MoviePairs(movies), MoviePairs(movies, augment=True)
+    assert [drawn(plain, epoch) for epoch in range(9)] == [drawn(other, epoch) for epoch in range(9)]
+
+
+def test_posters_that_are_features_cannot_be_augmented(movies):
+    features = torch.zeros(4, 5)
+    with pytest.raises(ValueError, match="augment"):
+        MoviePairs(movies, image_features=features, augment=True)
+    pairs = MoviePairs(movies, augment=True)
+    with pytest.raises(ValueError, match="augment"):
+        pairs.image_features = features
 
 
 def test_lengths_are_the_tokens_of_the_plots_that_are_drawn(movies):
