@@ -12,7 +12,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling, ModelOutput
 
 from .configuration_posterclip import PosterCLIPConfig
-from .losses import LOSSES, symmetric_loss
+from .losses import LOSSES, positives_by_id, symmetric_loss
 from .towers import build_tower, feature_size, is_frozen, load_tower, pool, tower_config
 
 
@@ -233,7 +233,7 @@ class PosterCLIPModel(PreTrainedModel):
             raise ValueError(f"A loss needs as many posters as plots, pair by pair; got {shape}.")
         if labels is None:
             labels = torch.arange(len(logits), device=logits.device)
-        return symmetric_loss(LOSSES[self.config.loss], logits, labels)
+        return symmetric_loss(LOSSES[self.config.loss], logits, positives_by_id(labels, labels))
 
 
 def _with_pooler(outputs: ModelOutput, pooler_output: Tensor) -> BaseModelOutputWithPooling:

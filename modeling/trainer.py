@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
@@ -18,8 +18,9 @@ from transformers.trainer_utils import EvalLoopOutput
 from .configuration_posterclip import MAX_LOGIT_SCALE
 from .encoding import ROWS, plot_features, poster_features
 from .gradient_cache import backward_in_chunks
-from .losses import LOSSES, positives_by_id, symmetric_loss
+from .losses import LOSSES, positives_by_id, soft_targets, symmetric_loss
 from .modeling_posterclip import PosterCLIPModel
+from .sampling import LengthGroupedSampler
 from .towers import is_frozen, layer_groups
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,9 @@ class PosterCLIPTrainer(Trainer):
     - With a `chunk_size`, only that many pairs are in the encoders at a time, whatever the batch; see
       `modeling.gradient_cache`.
     - With a `layer_decay`, the learning rate falls by this factor with each layer group below the projections.
+    - `train_sampling_strategy="group_by_length"` goes by the `lengths` of the training data; see `modeling.sampling`.
+    - With a `genre_weight`, movies of overlapping genres are related and not negatives; see
+      `modeling.losses.soft_targets`. The batch then holds `genres` (pairs, genres) too. Evaluation does without.
     - Scale, biases, norms, class tokens and positions have no weight decay.
     - The temperature is held in 1..100 after each step, as in CLIP (Radford et al. 2021, section 2.5).
     """
@@ -64,13 +68,27 @@ class PosterCLIPTrainer(Trainer):
         *rest: Any,
         chunk_size: int | None = None,
         layer_decay: float | None = None,
+        genre_weight: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        _refuse(args, chunk_size, layer_decay)
+        _refuse(args, chunk_size, layer_decay, genre_weight)
         super().__init__(model, args, *rest, **kwargs)
         self.chunk_size = chunk_size
         self.layer_decay = layer_decay
+        self.genre_weight = genre_weight
         self.add_callback(EpochCallback)
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        data: Any = self.train_dataset if train_dataset is None else train_dataset
+        step_size = self.args.train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return LengthGroupedSampler(data, step_size, seed)
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Sampler:
+        # Trainer would group an evaluation by length as well, and ask its data for lengths.
+        return SequentialSampler(eval_dataset)
 
     def compute_loss(
         self,
@@ -86,19 +104,28 @@ class PosterCLIPTrainer(Trainer):
         return (loss, outputs) if return_outputs else loss
 
     def _joint_loss(self, images: Tensor, texts: Tensor, about: dict[str, Any]) -> Tensor:
-        labels, clip = about["labels"], self.clip
         own = images, texts
+        labels, genres = about["labels"], about.get("genres")
         if self.args.world_size > 1:
             images, texts = torch.cat(all_gather(images)), torch.cat(all_gather(texts))
             labels = self.accelerator.gather(labels)
-            # The last batch is filled up to one size for all processes with pairs from the start of the epoch.
-            state = self.accelerator.gradient_state
-            if state.end_of_dataloader and state.sync_gradients and state.remainder > 0:
-                images, texts, labels = (rows[: state.remainder] for rows in (images, texts, labels))
-        loss = symmetric_loss(LOSSES[clip.config.loss], clip.similarity(images, texts), labels)
+            genres = None if genres is None else self.accelerator.gather(genres)
+        logits, targets = self.clip.similarity(images, texts), self._targets(labels, genres)
+        # The last batch is filled up to one size for all processes, with pairs from the start of the epoch.
+        state = self.accelerator.gradient_state
+        if self.args.world_size > 1 and state.end_of_dataloader and state.sync_gradients and state.remainder > 0:
+            logits, targets = (matrix[: state.remainder, : state.remainder] for matrix in (logits, targets))
+        loss = symmetric_loss(LOSSES[self.clip.config.loss], logits, targets)
         if not loss.isfinite():
-            self._stop_at(loss, *own, about.get("ids", labels.tolist()))
+            self._stop_at(loss, *own, about.get("ids", about["labels"].tolist()))
         return loss
+
+    def _targets(self, labels: Tensor, genres: Tensor | None) -> Tensor:
+        if self.genre_weight == 0:
+            return positives_by_id(labels, labels)
+        if genres is None:
+            raise ValueError("genre_weight: the training data gives no genres.")
+        return soft_targets(labels, genres, self.genre_weight)
 
     def _stop_at(self, loss: Tensor, images: Tensor, texts: Tensor, ids: list[Any]) -> NoReturn:
         finite = (images.isfinite() & texts.isfinite()).all(1).tolist()
@@ -232,7 +259,7 @@ class PosterCLIPTrainer(Trainer):
 
 def _split(batch: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The model's inputs, and what is about its rows."""
-    about = {name: value for name, value in batch.items() if name in ("labels", "ids")}
+    about = {name: value for name, value in batch.items() if name in ("labels", "ids", "genres")}
     return {name: value for name, value in batch.items() if name not in about}, about
 
 
@@ -283,7 +310,7 @@ def resume_point(resume: str | None, output_dir: str) -> str | None:
     return max(map(str, whole), key=lambda name: int(name.rsplit("-", 1)[1]), default=None)
 
 
-def _refuse(args: TrainingArguments, chunk_size: int | None, layer_decay: float | None) -> None:
+def _refuse(args: TrainingArguments, chunk_size: int | None, layer_decay: float | None, genre_weight: float) -> None:
     reasons = {
         "dataloader_persistent_workers": (
             args.dataloader_persistent_workers,
@@ -293,11 +320,16 @@ def _refuse(args: TrainingArguments, chunk_size: int | None, layer_decay: float 
             args.train_batch_size * args.world_size == 1,
             "a movie is compared with the others of its batch",
         ),
+        "train_sampling_strategy": (
+            args.train_sampling_strategy == "batch_rebalance",
+            "its batches differ in size, and a movie is compared with the others of its batch",
+        ),
         "label_smoothing_factor": (args.label_smoothing_factor, "positives are movies, not classes"),
         "batch_eval_metrics": (args.batch_eval_metrics, "metrics are those of the whole pool"),
         "eval_do_concat_batches": (not args.eval_do_concat_batches, "metrics are those of the whole pool"),
         "chunk_size": (chunk_size is not None and chunk_size < 1, "a chunk holds at least one pair"),
         "layer_decay": (layer_decay is not None and not 0 < layer_decay <= 1, "it lies between 0 and 1"),
+        "genre_weight": (not 0 <= genre_weight <= 1, "it lies between 0 and 1"),
     }
     for name, (refused, reason) in reasons.items():
         if refused:

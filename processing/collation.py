@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -10,23 +11,28 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
+from .augmentation import augment
 from .pixels import PosterPixels
-from .processing_posterclip import PosterCLIPProcessor
+from .processing_posterclip import PosterCLIPProcessor, to_rgb
 
 
 class MoviePairs(TorchDataset):
     """Poster and plot of each movie, the plot drawn anew each epoch where a movie has several.
 
-    The draw is a function of (seed, epoch, index) alone, so a run that was interrupted goes on exactly as it would
+    All draws are a function of (seed, epoch, index) alone, so a run that was interrupted goes on exactly as it would
     have, whatever the number of workers.
 
     Args:
         movies: a catalogue's split, with the columns `image`, `plots` and, to name rows by, `id`.
-        processor: makes the posters' bytes; not needed with `image_features`.
+        processor: makes the posters' bytes, and knows how long plots are; not needed for features.
         plots: of each movie, in place of all that it has.
         seed: of the draws.
         image_features: (movies, feature), in place of the posters where the encoder is frozen.
         text_features: (plots of all movies in order, feature), in place of the plots likewise.
+        augment: whether posters are seen in another way each epoch, by `processing.augmentation`. ValueError together
+            with `image_features`, which see each poster once.
+        genres: whether an item has the movie's `genres` too, (vocabulary,): 1 for each that it has. The vocabulary
+            are the genres of these movies, sorted. ValueError where none of them has any.
 
     Example:
         >>> movies = Dataset.from_dict({"plots": [["A whale.", "A captain hunts a whale."]]})
@@ -44,15 +50,20 @@ class MoviePairs(TorchDataset):
         seed: int = 0,
         image_features: Tensor | None = None,
         text_features: Tensor | None = None,
+        augment: bool = False,
+        genres: bool = False,
     ) -> None:
         self.movies = movies
+        self.processor = processor
         self.pixels = PosterPixels(processor.image_processor) if processor else None
         self.plots = list(plots or movies["plots"])
         self.ids = movies["id"][:] if "id" in movies.column_names else [str(row) for row in range(len(movies))]
         self.labels = same_movie_labels(self.plots)
         self.seed = seed
+        self.augment = augment
         self.image_features = image_features
         self.text_features = text_features
+        self.genres = multi_hot(movies["genres"] if "genres" in movies.column_names else []) if genres else None
         counts = torch.tensor([len(plots) for plots in self.plots])
         self.first_plot = counts.cumsum(0) - counts
         # Shared, so that workers which outlive an epoch see the next one.
@@ -67,25 +78,58 @@ class MoviePairs(TorchDataset):
     def epoch(self, epoch: int) -> None:
         self._epoch.fill_(epoch)
 
+    @property
+    def image_features(self) -> Tensor | None:
+        """(movies, feature), in place of the posters where there are any."""
+        return self._image_features
+
+    @image_features.setter
+    def image_features(self, features: Tensor | None) -> None:
+        if self.augment and features is not None:
+            raise ValueError("augment: posters that are features already (image_features) cannot be augmented.")
+        self._image_features = features
+
+    @property
+    def lengths(self) -> list[int] | None:
+        """The tokens of the plot that each item shows in this epoch; None where plots are features."""
+        if self.text_features is not None or self._text_lengths is None:
+            return None
+        drawn = torch.tensor([self._drawn(index) for index in range(len(self))])
+        return self._text_lengths[self.first_plot + drawn].tolist()
+
+    @cached_property
+    def _text_lengths(self) -> Tensor | None:
+        if self.processor is None:
+            return None
+        plots = [plot for plots in self.plots for plot in plots]
+        return torch.tensor([len(tokens) for tokens in self.processor.tokenizer(plots, truncation=True)["input_ids"]])
+
+    def _drawn(self, index: int) -> int:
+        return random.Random(f"{self.seed}-{self.epoch}-{index}").randrange(len(self.plots[index]))
+
     def __len__(self) -> int:
         """The number of movies."""
         return len(self.plots)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Poster and plot, or their features, and the movie's label."""
-        plots = self.plots[index]
-        chosen = random.Random(f"{self.seed}-{self.epoch}-{index}").randrange(len(plots))
+        chosen = self._drawn(index)
         pair: dict[str, Any] = {"id": self.ids[index], "label": self.labels[index]}
         if self.image_features is not None:
             pair["image_features"] = self.image_features[index]
         elif self.pixels is not None:
-            pair["pixels"] = self.pixels(self.movies[index]["image"])
+            image = to_rgb(self.movies[index]["image"])
+            if self.augment:
+                image = augment(image, random.Random(f"{self.seed}-{self.epoch}-{index}-augment"))
+            pair["pixels"] = self.pixels(image)
         else:
             raise ValueError("Posters need a processor, or image_features in their place.")
         if self.text_features is None:
-            pair["text"] = plots[chosen]
+            pair["text"] = self.plots[index][chosen]
         else:
             pair["text_features"] = self.text_features[self.first_plot[index] + chosen]
+        if self.genres is not None:
+            pair["genres"] = self.genres[index]
         return pair
 
 
@@ -107,6 +151,22 @@ def same_movie_labels(plots: Sequence[Sequence[str]]) -> list[int]:
     return labels
 
 
+def multi_hot(genres: Sequence[Sequence[str] | None]) -> Tensor:
+    """The genres of each movie as (movies, vocabulary), 1 where it has one; the vocabulary is sorted.
+
+    Raises:
+        ValueError: no movie has any.
+
+    Example:
+        >>> multi_hot([["Drama"], [], ["Comedy", "Drama"]]).tolist()
+        [[0.0, 1.0], [0.0, 0.0], [1.0, 1.0]]
+    """
+    vocabulary = sorted({genre for names in genres for genre in names or ()})
+    if not vocabulary:
+        raise ValueError("None of the movies has genres, so none can be related by them.")
+    return torch.tensor([[float(genre in (names or ())) for genre in vocabulary] for names in genres])
+
+
 class PairCollator:
     """Makes a batch of model inputs out of `MoviePairs` items, with `labels` and, for messages, `ids`.
 
@@ -122,7 +182,7 @@ class PairCollator:
         batch: dict[str, Any] = {"ids": [pair["id"] for pair in pairs]}
         if "text" in pairs[0]:
             batch.update(self.processor(text=[pair["text"] for pair in pairs], return_tensors="pt"))
-        for name in ("pixels", "image_features", "text_features"):
+        for name in ("pixels", "image_features", "text_features", "genres"):
             if name in pairs[0]:
                 batch[name] = torch.stack([pair[name] for pair in pairs])
         batch["labels"] = torch.tensor([pair["label"] for pair in pairs])

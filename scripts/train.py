@@ -80,6 +80,11 @@ class RunArguments(TrainingArguments):
     layer_decay: float | None = field(
         default=None, metadata={"help": "Learning rate of a layer group of an encoder, by that of the one above it."}
     )
+    augment: bool = field(default=False, metadata={"help": "Train on another crop and light of a poster each epoch."})
+    genre_weight: float = field(
+        default=0.0,
+        metadata={"help": "Movies of the same genres count as related: from 0, not at all, to 1, as the same movie."},
+    )
     dataloader_pin_memory: bool = field(
         default_factory=torch.accelerator.is_available, metadata={"help": "Where there is an accelerator."}
     )
@@ -93,6 +98,8 @@ def main(arguments: list[str] | None = None) -> None:
         (CatalogueArguments, SplitArguments, ModelArguments, RunArguments), arguments
     )
     try:
+        if run.train_sampling_strategy == "group_by_length" and architecture.text_mode == "frozen":
+            raise ValueError("train_sampling_strategy=group_by_length: a plot encoder that is frozen pads no batches.")
         checkpoint = resume_point(run.resume_from_checkpoint, run.output_dir)
         catalogue = data.load()
         held_out = None
@@ -100,9 +107,10 @@ def main(arguments: list[str] | None = None) -> None:
             check_metric(run.metric_for_best_model)
             if splits.eval_split == "validation":
                 catalogue = catalogue.with_validation()
+        movies = catalogue.movies(splits.train_splits)
         set_seed(run.seed)
         model, processor = architecture.build()
-        pairs = MoviePairs(catalogue.movies(splits.train_splits), processor, seed=run.seed)
+        pairs = MoviePairs(movies, processor, seed=run.seed, augment=run.augment, genres=run.genre_weight > 0)
         if run.eval_strategy != "no":
             movies = catalogue.movies([splits.eval_split])
             held_out = MoviePairs(movies, processor, plots=first_plots(movies))
@@ -116,6 +124,7 @@ def main(arguments: list[str] | None = None) -> None:
             compute_metrics=trainer_metrics,
             chunk_size=run.chunk_size,
             layer_decay=run.layer_decay,
+            genre_weight=run.genre_weight,
         )
         Path(run.output_dir).mkdir(parents=True, exist_ok=True)
         if run.feature_cache != "none":

@@ -1,14 +1,16 @@
 """A few training steps of a model without dropout, alone or as one of several processes.
 
-`joint_run.py FOLDER LOSS [CHUNK_SIZE]`
+`joint_run.py FOLDER LOSS [OPTIONS]`, options of `run` as JSON.
 
 Started by torchrun with N processes, each takes its share of the batch. The last batch of an epoch is smaller than
 the others, and an odd number.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from transformers import TrainingArguments
 
@@ -18,8 +20,9 @@ from tests.modeling.resume_run import tiny_movies
 from tests.tiny import tiny_model, tiny_processor
 
 
-def run(folder: Path, loss: str, chunk_size: int | None = None) -> PosterCLIPTrainer:
+def run(folder: Path, loss: str, order: str = "random", **options: Any) -> PosterCLIPTrainer:
     processor = tiny_processor()
+    movies = tiny_movies(48 if order == "group_by_length" else 13)
     trainer = PosterCLIPTrainer(
         tiny_model("vit", "modernbert", loss=loss),
         TrainingArguments(
@@ -28,6 +31,7 @@ def run(folder: Path, loss: str, chunk_size: int | None = None) -> PosterCLIPTra
             per_device_train_batch_size=8 // int(os.environ.get("WORLD_SIZE", "1")),
             learning_rate=1e-2,
             optim="sgd",
+            train_sampling_strategy=order,
             save_strategy="no",
             remove_unused_columns=False,
             disable_tqdm=True,
@@ -35,9 +39,9 @@ def run(folder: Path, loss: str, chunk_size: int | None = None) -> PosterCLIPTra
             ddp_backend="gloo" if "WORLD_SIZE" in os.environ else None,
         ),
         data_collator=PairCollator(processor),
-        train_dataset=MoviePairs(tiny_movies(13), tiny_processor()),
+        train_dataset=MoviePairs(movies, processor, genres=True),
         processing_class=processor,
-        chunk_size=chunk_size,
+        **options,
     )
     trainer.train()
     trainer.save_model()
@@ -45,4 +49,5 @@ def run(folder: Path, loss: str, chunk_size: int | None = None) -> PosterCLIPTra
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])).leave_process_group()
+    options = json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
+    run(Path(sys.argv[1]), sys.argv[2], **options).leave_process_group()

@@ -1,7 +1,8 @@
-"""One training run of a tiny model, as a process that can be killed: `resume_run.py VISION TEXT FOLDER [KILL_STEP]`.
+"""One training run of a tiny model, as a process that is killed: `resume_run.py VISION TEXT FOLDER KILL_STEP [EXTRAS]`.
 
-Without a step to be killed at, it resumes from the folder's last checkpoint if there is one. Towers are trained in
-full, plots are drawn anew each epoch, and the best model is loaded at the end.
+`run` resumes from the folder's last checkpoint if there is one. Towers are trained in full, plots are drawn anew each
+epoch, and the best model is loaded at the end. With extras, all else that draws or reorders is on too: augmentation,
+grouping by length, soft targets, gradient caching, workers.
 """
 
 import os
@@ -32,9 +33,11 @@ class KillAt(TrainerCallback):
 
 def tiny_movies(count: int = 2 * STEPS_PER_EPOCH) -> Dataset:
     pixels = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
-    letters = "abcdefghijklmnopqrstuvwxyz"
+    letters = "abcdefghijklmnopqrstuvwxyz" * 3
     plots = [[letters[i : i + 3 + draw] for draw in range(3)] for i in range(count)]
-    return Dataset.from_dict({"image": [Image.fromarray(image) for image in pixels], "plots": plots})
+    genres = [["drama", "crime", "comedy"][i % 2 : 1 + i % 3] for i in range(count)]
+    images = [Image.fromarray(image) for image in pixels]
+    return Dataset.from_dict({"image": images, "plots": plots, "genres": genres})
 
 
 class BestAt(TrainerCallback):
@@ -48,16 +51,24 @@ class BestAt(TrainerCallback):
 
 
 def run(
-    vision: str, text: str, folder: Path, *callbacks: TrainerCallback, best_at: int = EPOCHS * STEPS_PER_EPOCH
+    vision: str,
+    text: str,
+    folder: Path,
+    *callbacks: TrainerCallback,
+    best_at: int = EPOCHS * STEPS_PER_EPOCH,
+    extras: bool = False,
 ) -> PosterCLIPTrainer:
     processor = tiny_processor()
-    pairs = MoviePairs(tiny_movies(), tiny_processor())
+    movies = tiny_movies()
+    pairs = MoviePairs(movies, processor, augment=extras, genres=extras)
     trainer = PosterCLIPTrainer(
         tiny_model(vision, text),
         TrainingArguments(
             str(folder),
             num_train_epochs=EPOCHS,
             per_device_train_batch_size=2,
+            dataloader_num_workers=2 * extras,
+            train_sampling_strategy="group_by_length" if extras else "random",
             learning_rate=1e-2,
             eval_strategy="steps",
             eval_steps=2,
@@ -70,15 +81,16 @@ def run(
         ),
         data_collator=PairCollator(processor),
         train_dataset=pairs,
-        eval_dataset=pairs,
+        eval_dataset=MoviePairs(movies, processor),
         processing_class=processor,
         callbacks=[BestAt(best_at), *callbacks],
         layer_decay=0.8,
+        chunk_size=1 if extras else None,
+        genre_weight=0.3 if extras else 0.0,
     )
     trainer.train(resume_from_checkpoint=resume_point("True", str(folder)))
     return trainer
 
 
 if __name__ == "__main__":
-    kill = [KillAt(int(sys.argv[4]))] if len(sys.argv) > 4 else []
-    run(sys.argv[1], sys.argv[2], Path(sys.argv[3]), *kill)
+    run(sys.argv[1], sys.argv[2], Path(sys.argv[3]), KillAt(int(sys.argv[4])), extras="extras" in sys.argv[5:])

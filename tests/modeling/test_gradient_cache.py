@@ -3,14 +3,15 @@ import torch
 
 from modeling import PosterCLIPModel
 from modeling.gradient_cache import backward_in_chunks
-from modeling.losses import LOSSES, symmetric_loss
+from modeling.losses import LOSSES, positives_by_id, symmetric_loss
 from tests.tiny import tiny_batch, tiny_model
 
 LABELS = torch.tensor([0, 1, 2, 1, 4, 5, 6])
 
 
 def joint_loss(model: PosterCLIPModel):
-    return lambda images, texts: symmetric_loss(LOSSES[model.config.loss], model.similarity(images, texts), LABELS)
+    loss, targets = LOSSES[model.config.loss], positives_by_id(LABELS, LABELS)
+    return lambda images, texts: symmetric_loss(loss, model.similarity(images, texts), targets)
 
 
 def gradients(model: PosterCLIPModel) -> dict[str, torch.Tensor]:

@@ -1,3 +1,4 @@
+import json
 import math
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from safetensors.torch import load_file
 from transformers import TrainingArguments
 
 from modeling import PosterCLIPModel
+from modeling.losses import LOSSES, soft_targets, symmetric_loss
+from modeling.sampling import LengthGroupedSampler
 from modeling.trainer import PosterCLIPTrainer, pool_loss, resume_point
 from processing.collation import MoviePairs, PairCollator, first_plots
 from tests.modeling.joint_run import run as joint_run
@@ -26,8 +29,8 @@ def final_weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("vision", "text"), PAIRS)
-def test_a_run_killed_within_an_epoch_ends_with_the_same_weights(vision, text, tmp_path):
+@pytest.mark.parametrize(("vision", "text", "extras"), [*((*pair, False) for pair in PAIRS), ("vit", "bert", True)])
+def test_a_run_killed_within_an_epoch_ends_with_the_same_weights(vision, text, extras, tmp_path):
     killed_at = STEPS_PER_EPOCH + 3  # the last checkpoint is one step older and lies within the second epoch
     command = [
         sys.executable,
@@ -37,12 +40,13 @@ def test_a_run_killed_within_an_epoch_ends_with_the_same_weights(vision, text, t
         text,
         str(tmp_path / "killed"),
         str(killed_at),
+        *["extras"] * extras,
     ]
     assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == -9
     assert not (tmp_path / "killed" / f"checkpoint-{EPOCHS * STEPS_PER_EPOCH}").exists()
 
-    whole = run(vision, text, tmp_path / "whole")
-    resumed = run(vision, text, tmp_path / "killed")
+    whole = run(vision, text, tmp_path / "whole", extras=extras)
+    resumed = run(vision, text, tmp_path / "killed", extras=extras)
 
     expected, got = final_weights(tmp_path / "whole"), final_weights(tmp_path / "killed")
     assert expected.keys() == got.keys() == whole.model.state_dict().keys()
@@ -65,15 +69,20 @@ def test_the_best_model_is_loaded_whole_at_the_end(vision, text, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["contrastive", "sigmoid"])
-@pytest.mark.parametrize("chunk_size", [[], ["3"]], ids=["whole", "chunks"])
-def test_two_processes_end_with_the_weights_of_one_on_the_joint_batch(loss, chunk_size, tmp_path):
+@pytest.mark.parametrize("chunks", [{}, {"chunk_size": 3}], ids=["whole", "chunks"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"genre_weight": 0.5}, {"order": "group_by_length"}],
+    ids=["as it is", "soft targets", "grouped by length"],
+)
+def test_two_processes_end_with_the_weights_of_one_on_the_joint_batch(loss, chunks, options, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command = [*launch, "-m", "tests.modeling.joint_run", str(tmp_path / "two"), loss, *chunk_size]
+    command = [*launch, "-m", "tests.modeling.joint_run", str(tmp_path / "two"), loss, json.dumps(chunks | options)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     start, one = (
         tiny_model("vit", "modernbert", loss=loss).state_dict(),
-        joint_run(tmp_path / "one", loss).model,
+        joint_run(tmp_path / "one", loss, **options).model,
     )
     two = load_file(tmp_path / "two" / "model.safetensors")
     for name, weight in one.state_dict().items():
@@ -186,6 +195,7 @@ def test_plots_are_drawn_anew_each_epoch_and_again_when_resumed(workers, tmp_pat
     [
         ({"dataloader_persistent_workers": True, "dataloader_num_workers": 1}, "dataloader_persistent_workers"),
         ({"label_smoothing_factor": 0.1}, "label_smoothing_factor"),
+        ({"train_sampling_strategy": "batch_rebalance"}, "train_sampling_strategy"),
         ({"batch_eval_metrics": True}, "batch_eval_metrics"),
         ({"eval_do_concat_batches": False}, "eval_do_concat_batches"),
         ({"per_device_train_batch_size": 1}, "per_device_train_batch_size"),
@@ -196,19 +206,91 @@ def test_an_option_that_would_not_keep_its_meaning_is_refused_by_name(arguments,
         trainer_for(tiny_model(), tmp_path, **arguments)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_grouped_by_length_are_those_of_their_epoch_also_when_resumed_within_it(workers, tmp_path):
+    movies = tiny_movies(20)
+
+    def batches(resume: str | None = None) -> list[list[int]]:
+        seen: list[list[int]] = []
+        trainer = trainer_for(
+            tiny_model(),
+            tmp_path,
+            num_train_epochs=2,
+            per_device_train_batch_size=2,
+            dataloader_num_workers=workers,
+            train_sampling_strategy="group_by_length",
+            save_strategy="steps",
+            save_steps=13,
+        )
+        trainer.train_dataset = MoviePairs(movies, tiny_processor())
+        step = trainer.training_step
+        trainer.training_step = lambda model, inputs, *rest: (
+            seen.append(inputs["labels"].tolist()),
+            step(model, inputs, *rest),
+        )[1]
+        trainer.evaluate(trainer.train_dataset)  # which has an order of its own
+        trainer.train(resume_from_checkpoint=resume)
+        return seen
+
+    whole = batches()
+    epochs = [[movie for batch in half for movie in batch] for half in (whole[:10], whole[10:])]
+    pairs = MoviePairs(movies, tiny_processor())
+    orders = [list(LengthGroupedSampler(pairs, 2, seed=42)) for pairs.epoch in range(2)]
+    assert epochs == orders and orders[0] != orders[1]
+    assert batches(str(tmp_path / "checkpoint-13")) == whole[13:]
+
+
+def test_grouping_by_length_needs_lengths(tmp_path):
+    trainer = trainer_for(tiny_model(), tmp_path, train_sampling_strategy="group_by_length")
+    trainer.train_dataset.text_features = torch.zeros(24, 16)
+    with pytest.raises(ValueError, match="group_by_length"):
+        trainer.train()
+
+
 @pytest.mark.parametrize("accumulation", [1, 2])
-def test_chunks_give_the_weights_of_the_whole_batch(accumulation, tmp_path):
+@pytest.mark.parametrize("genre_weight", [0.0, 0.5])
+def test_chunks_give_the_weights_of_the_whole_batch(accumulation, genre_weight, tmp_path):
     def weights(chunk_size: int | None) -> dict[str, torch.Tensor]:
         model = tiny_model("vit", "modernbert")
         arguments = {"max_steps": 3, "optim": "sgd", "learning_rate": 0.01, "per_device_train_batch_size": 4}
         trainer = trainer_for(model, tmp_path, gradient_accumulation_steps=accumulation, **arguments)
-        trainer.chunk_size = chunk_size
+        trainer.train_dataset = MoviePairs(tiny_movies(), tiny_processor(), genres=True)
+        trainer.chunk_size, trainer.genre_weight = chunk_size, genre_weight
         trainer.train()
         return model.state_dict()
 
     whole = weights(None)
     for name, weight in weights(3).items():
         torch.testing.assert_close(weight, whole[name], atol=1e-6, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("loss", ["contrastive", "sigmoid"])
+def test_movies_of_overlapping_genres_are_related_in_training_and_not_in_evaluation(loss, tmp_path):
+    model = tiny_model(loss=loss).eval()
+    genres = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0], [0.0, 1.0]])
+    batch = {**tiny_batch(), "labels": torch.tensor([3, 1, 3, 2]), "genres": genres}
+    logits = model(**tiny_batch()).logits_per_image
+    trainer = trainer_for(model, tmp_path)
+    trainer.genre_weight = 0.5
+    expected = symmetric_loss(LOSSES[loss], logits, soft_targets(batch["labels"], genres, 0.5))
+    torch.testing.assert_close(trainer.compute_loss(model, dict(batch)), expected)
+
+    evaluated = trainer.evaluate(MoviePairs(tiny_movies(), tiny_processor(), genres=True))["eval_loss"]
+    trainer.genre_weight = 0.0
+    assert evaluated == trainer.evaluate(MoviePairs(tiny_movies(), tiny_processor()))["eval_loss"]
+
+
+def test_a_genre_weight_without_genres_is_an_error(tmp_path):
+    trainer = trainer_for(tiny_model(), tmp_path)
+    trainer.genre_weight = 0.5
+    with pytest.raises(ValueError, match="genre_weight"):
+        trainer.train()
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.1, math.nan])
+def test_a_genre_weight_lies_between_0_and_1(weight, tmp_path):
+    with pytest.raises(ValueError, match="genre_weight"):
+        PosterCLIPTrainer(tiny_model(), TrainingArguments(str(tmp_path), use_cpu=True), genre_weight=weight)
 
 
 def test_learning_rates_fall_from_layer_to_layer_and_only_matrices_decay(tmp_path):

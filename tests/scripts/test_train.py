@@ -125,6 +125,10 @@ def test_a_saved_model_is_trained_further(catalogue, towers, tmp_path):
         (["--model", "saved"], ["vision, text, projection_dim", "--model"]),
         (["--dataloader_persistent_workers", "True", "--dataloader_num_workers", "1"], ["persistent_workers"]),
         (["--eval_strategy", "epoch", "--eval_split", "dev"], ["dev"]),
+        (["--genre_weight", "0.2"], ["None of the movies has genres"]),
+        (["--genre_weight", "-1"], ["genre_weight"]),
+        (["--train_sampling_strategy", "group_by_length", "--text_mode", "frozen"], ["group_by_length", "frozen"]),
+        (["--train_sampling_strategy", "batch_rebalance"], ["train_sampling_strategy"]),
     ],
 )
 def test_a_wrong_argument_stops_the_run_with_its_name(flags, words, catalogue, towers, tmp_path, capsys):
@@ -166,6 +170,30 @@ def test_a_run_resumed_by_the_script_ends_with_the_same_weights(catalogue, tower
     train.main([*settings, "--output_dir", str(resumed), "--resume_from_checkpoint", "True"])
     expected, got = weights(whole), weights(resumed)
     assert all(torch.equal(weight, got[name]) for name, weight in expected.items())
+
+
+def log(folder):
+    entries = json.loads((folder / "training.json").read_text())["log"]
+    return [[entry[name] for entry in entries if name in entry] for name in ("train_loss", "eval_loss")]
+
+
+def test_augmentation_soft_targets_and_grouping_change_what_is_trained_on_and_not_the_evaluation(
+    catalogue, towers, tmp_path
+):
+    rows = [json.loads(line) | {"genres": "drama"} for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
+    (catalogue / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    # Nothing is learnt, so that only the data and the loss make a difference.
+    settings = ["--catalogue", str(catalogue), *towers, *QUICK, "--learning_rate", "0", "--eval_strategy", "epoch"]
+    train.main([*settings, "--output_dir", str(tmp_path / "plain")])
+    trained, evaluated = log(tmp_path / "plain")
+    for name, value in (
+        ("augment", "True"),
+        ("genre_weight", "0.5"),
+        ("train_sampling_strategy", "group_by_length"),
+    ):
+        train.main([*settings, f"--{name}", value, "--output_dir", str(tmp_path / name)])
+        assert log(tmp_path / name)[0] != trained, name
+        assert log(tmp_path / name)[1] == evaluated, name
 
 
 def test_validation_is_taken_from_train_by_series_where_a_catalogue_has_none(catalogue, towers, tmp_path):
