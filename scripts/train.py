@@ -100,6 +100,11 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if run.train_sampling_strategy == "group_by_length" and architecture.text_mode == "frozen":
             raise ValueError("train_sampling_strategy=group_by_length: a plot encoder that is frozen pads no batches.")
+        if run.augment and architecture.vision_mode == "frozen" and run.feature_cache != "none":
+            raise ValueError(
+                "augment: every epoch has other posters, and the features of a frozen poster encoder would be those of "
+                "none of them. With --feature_cache none the encoder runs in every step."
+            )
         checkpoint = resume_point(run.resume_from_checkpoint, run.output_dir)
         catalogue = data.load()
         held_out = None

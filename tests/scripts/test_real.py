@@ -1,30 +1,103 @@
-"""A short run on real posters: `POSTERCLIP_MOVIES` names a folder with metadata.jsonl, in splits."""
+"""Short runs on real posters: `POSTERCLIP_MOVIES` names a folder with metadata.jsonl, in splits.
+
+The smallest split stands in for the training movies.
+"""
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from modeling.demo_towers import export_text_tower, export_vision_tower
 from scripts import evaluate, train
 
-SEED = Path(__file__).parents[2] / "scripts" / "configs" / "seed.yaml"
+ROOT = Path(__file__).parents[2]
+SEED = ROOT / "scripts" / "configs" / "seed.yaml"
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.slow,
+    pytest.mark.skipif("POSTERCLIP_MOVIES" not in os.environ, reason="POSTERCLIP_MOVIES names no real posters"),
+]
 
 
-@pytest.mark.real
-@pytest.mark.slow
-@pytest.mark.skipif("POSTERCLIP_MOVIES" not in os.environ, reason="POSTERCLIP_MOVIES names no real posters")
-def test_the_seeds_recipe_remembers_its_movies_and_hardly_finds_others(tmp_path):
-    movies = ["--catalogue", os.environ["POSTERCLIP_MOVIES"], "--plot_columns", "intro"]
-    towers = [
-        *("--vision", str(export_vision_tower(tmp_path / "vision"))),
-        *("--text", str(export_text_tower(tmp_path / "text"))),
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("real")
+
+
+@pytest.fixture(scope="module")
+def movies(folder) -> list[str]:
+    """Flags that name the held-out movies alone: every run reads and checks all there are."""
+    source, few = Path(os.environ["POSTERCLIP_MOVIES"]), folder / "movies"
+    few.mkdir()
+    rows = [json.loads(line) for line in (source / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
+    held_out = [json.dumps(row) for row in rows if row["split"] != "train"]
+    (few / "metadata.jsonl").write_text("\n".join(held_out), encoding="utf-8")
+    for posters in {Path(row["file_name"]).parts[0] for row in rows}:
+        (few / posters).symlink_to((source / posters).resolve())
+    return ["--catalogue", str(few), "--plot_columns", "intro", "--train_splits", "validation"]
+
+
+@pytest.fixture(scope="module")
+def towers(folder) -> list[str]:
+    vision, text = export_vision_tower(folder / "vision"), export_text_tower(folder / "text")
+    return ["--vision", str(vision), "--text", str(text), "--feature_cache", str(folder / "features")]
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return load_file(path / "model.safetensors")
+
+
+def test_the_cache_gives_the_weights_of_encoders_that_run_in_every_step(movies, towers, tmp_path):
+    settings = [str(SEED), *movies, *towers, "--num_train_epochs", "2", "--per_device_train_batch_size", "64"]
+    train.main([*settings, "--feature_cache", "none", "--output_dir", str(tmp_path / "without")])
+    train.main([*settings, "--output_dir", str(tmp_path / "cold")])
+    train.main([*settings, "--output_dir", str(tmp_path / "warm")])
+    for name, weight in weights(tmp_path / "without").items():
+        for run in ("cold", "warm"):
+            assert torch.equal(weights(tmp_path / run)[name], weight), (run, name)
+
+
+@pytest.mark.parametrize("loss", ["contrastive", "sigmoid"])
+def test_chunks_and_two_processes_give_the_weights_of_one_batch(loss, movies, towers, tmp_path):
+    settings = [str(SEED), *movies, *towers, "--text_mode", "last-1", "--loss", loss, "--num_train_epochs", "1"]
+    settings += ["--optim", "sgd", "--use_cpu", "True"]  # Adam makes a step of any gradient's rounding
+
+    def run(name: str, *flags: str) -> list[str]:
+        return [*settings, "--output_dir", str(tmp_path / name), *flags]
+
+    train.main(run("whole", "--per_device_train_batch_size", "128"))
+    train.main(run("chunks", "--per_device_train_batch_size", "128", "--chunk_size", "50"))
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node=2",
+        "-m",
+        "scripts.train",
     ]
+    two = run("two", "--per_device_train_batch_size", "64", "--ddp_backend", "gloo", "--chunk_size", "50")
+    done = subprocess.run([*launch, "-m", "scripts.train", *two], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+    start, whole = load_file(Path(towers[3]) / "model.safetensors"), weights(tmp_path / "whole")
+    top = "encoder.layer.5.output.dense.weight"
+    assert not torch.equal(start[top], whole[f"text_model.{top}"])
+    for name, weight in whole.items():
+        for other in ("chunks", "two"):
+            torch.testing.assert_close(weights(tmp_path / other)[name], weight, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_the_seeds_recipe_remembers_its_movies_and_hardly_finds_others(movies, towers, tmp_path):
     out = tmp_path / "run"
-    # The smallest split stands in for the training movies, so that the run is short.
-    train.main([str(SEED), *movies, *towers, "--train_splits", "validation", "--output_dir", str(out)])
-    judged = ["--trained_splits", "validation"]
+    train.main([str(SEED), *movies, *towers, "--output_dir", str(out)])
+    judged, movies = ["--trained_splits", "validation"], movies[:-2]
     evaluate.main([str(out), *movies, *judged, "--split", "validation", "--output", str(out / "known.json")])
     evaluate.main([str(out), *movies, *judged, "--split", "test", "--output", str(out / "unknown.json")])
     known, unknown = (json.loads((out / name).read_text())["metrics"] for name in ("known.json", "unknown.json"))

@@ -125,6 +125,7 @@ def test_a_saved_model_is_trained_further(catalogue, towers, tmp_path):
         (["--model", "saved"], ["vision, text, projection_dim", "--model"]),
         (["--dataloader_persistent_workers", "True", "--dataloader_num_workers", "1"], ["persistent_workers"]),
         (["--eval_strategy", "epoch", "--eval_split", "dev"], ["dev"]),
+        (["--augment", "True", "--vision_mode", "frozen"], ["augment", "--feature_cache none"]),
         (["--genre_weight", "0.2"], ["None of the movies has genres"]),
         (["--genre_weight", "-1"], ["genre_weight"]),
         (["--train_sampling_strategy", "group_by_length", "--text_mode", "frozen"], ["group_by_length", "frozen"]),
