@@ -183,7 +183,7 @@ class PosterCLIPTrainer(Trainer):
         those threads run as long as anything holds the model that was wrapped for them.
         """
         self.accelerator.wait_for_everyone()
-        self.model_wrapped = self.model
+        self.model_wrapped = self._clip()
         self.accelerator.free_memory()
         gc.collect()
         self.accelerator.end_training()
