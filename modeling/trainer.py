@@ -17,11 +17,15 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from .configuration_posterclip import MAX_LOGIT_SCALE
 from .gradient_cache import backward_in_chunks
+from .lora import adapted_towers, load_adapter, merged_state_dict, save_adapter
 from .losses import LOSSES, positives_by_id, symmetric_loss
 from .modeling_posterclip import PosterCLIPModel
 from .towers import layer_groups
 
 logger = logging.getLogger(__name__)
+
+# In a checkpoint of a model with LoRA: what trained, beside the merged weights.
+ADAPTER_FOLDER = "adapter"
 
 
 class EpochCallback(TrainerCallback):
@@ -53,6 +57,8 @@ class PosterCLIPTrainer(Trainer):
       `modeling.gradient_cache`.
     - With a `layer_decay`, the learning rate falls by this factor with each layer group below the projections.
     - Scale, biases, norms, class tokens and positions have no weight decay.
+    - Of a model with LoRA, checkpoints and `save_model` hold the merged weights of a plain model, and in `adapter/`
+      what trained, from which a run resumes and the best model is restored; see `modeling.lora`.
     - The temperature is held in 1..100 after each step, as in CLIP (Radford et al. 2021, section 2.5).
     """
 
@@ -175,6 +181,24 @@ class PosterCLIPTrainer(Trainer):
         images, texts = (torch.from_numpy(np.asarray(array)) for array in output.predictions)
         loss = pool_loss(self._clip(), images, texts, torch.from_numpy(np.asarray(output.label_ids)))
         return output._replace(metrics={f"{metric_key_prefix}_loss": loss, **(output.metrics or {})})
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        if not adapted_towers(self._clip()):
+            return super()._save(output_dir, state_dict)
+        if self.args.should_save:
+            output_dir = output_dir or str(self.args.output_dir)
+            super()._save(output_dir, merged_state_dict(self._clip()))
+            save_adapter(self._clip(), Path(output_dir) / ADAPTER_FOLDER)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if not adapted_towers(self._clip()):
+            return super()._load_from_checkpoint(resume_from_checkpoint, model)
+        load_adapter(self._clip(), Path(resume_from_checkpoint) / ADAPTER_FOLDER)
+
+    def _load_best_model(self) -> None:
+        if not adapted_towers(self._clip()):
+            return super()._load_best_model()
+        load_adapter(self._clip(), Path(str(self.state.best_model_checkpoint)) / ADAPTER_FOLDER)
 
     def leave_process_group(self) -> None:
         """Part from the other processes, if there are any; the last thing that a process does with its trainer.

@@ -1,6 +1,6 @@
 """A few training steps of a model without dropout, alone or as one of several processes.
 
-`joint_run.py FOLDER LOSS [CHUNK_SIZE]`
+`joint_run.py FOLDER LOSS MODES [CHUNK_SIZE]`, the modes as in resume_run.py
 
 Started by torchrun with N processes, each takes its share of the batch of 8.
 """
@@ -14,13 +14,13 @@ from transformers import TrainingArguments
 from modeling.trainer import PosterCLIPTrainer
 from processing.collation import MoviePairs, PairCollator
 from tests.modeling.resume_run import tiny_movies
-from tests.tiny import tiny_model, tiny_processor
+from tests.tiny import tiny_model_in_modes, tiny_processor
 
 
-def run(folder: Path, loss: str, chunk_size: int | None = None) -> PosterCLIPTrainer:
+def run(folder: Path, loss: str, modes: str, chunk_size: int | None = None) -> PosterCLIPTrainer:
     processor = tiny_processor()
     trainer = PosterCLIPTrainer(
-        tiny_model("vit", "modernbert", loss=loss),
+        tiny_model_in_modes("vit", "modernbert", modes, loss=loss),
         TrainingArguments(
             str(folder),
             max_steps=4,
@@ -44,4 +44,4 @@ def run(folder: Path, loss: str, chunk_size: int | None = None) -> PosterCLIPTra
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])).leave_process_group()
+    run(Path(sys.argv[1]), *sys.argv[2:4], *map(int, sys.argv[4:])).leave_process_group()

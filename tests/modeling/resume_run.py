@@ -1,7 +1,9 @@
-"""One training run of a tiny model, as a process that can be killed: `resume_run.py VISION TEXT FOLDER [KILL_STEP]`.
+"""One training run of a tiny model, as a process that can be killed.
 
-Without a step to be killed at, it resumes from the folder's last checkpoint if there is one. Towers are trained in
-full, plots are drawn anew each epoch, and the best model is loaded at the end.
+`resume_run.py VISION TEXT MODES FOLDER [KILL_STEP]`
+
+Without a step to be killed at, it resumes from the folder's last checkpoint if there is one. MODES are those of the
+two towers (`lora,full`), plots are drawn anew each epoch, and the best model is loaded at the end.
 """
 
 import os
@@ -16,7 +18,7 @@ from transformers import TrainerCallback, TrainingArguments
 
 from modeling.trainer import PosterCLIPTrainer, resume_point
 from processing.collation import MoviePairs, PairCollator
-from tests.tiny import tiny_model, tiny_processor
+from tests.tiny import tiny_model_in_modes, tiny_processor
 
 STEPS_PER_EPOCH, EPOCHS = 4, 3
 
@@ -48,12 +50,17 @@ class BestAt(TrainerCallback):
 
 
 def run(
-    vision: str, text: str, folder: Path, *callbacks: TrainerCallback, best_at: int = EPOCHS * STEPS_PER_EPOCH
+    vision: str,
+    text: str,
+    modes: str,
+    folder: Path,
+    *callbacks: TrainerCallback,
+    best_at: int = EPOCHS * STEPS_PER_EPOCH,
 ) -> PosterCLIPTrainer:
     processor = tiny_processor()
     pairs = MoviePairs(tiny_movies())
     trainer = PosterCLIPTrainer(
-        tiny_model(vision, text),
+        tiny_model_in_modes(vision, text, modes),
         TrainingArguments(
             str(folder),
             num_train_epochs=EPOCHS,
@@ -80,5 +87,5 @@ def run(
 
 
 if __name__ == "__main__":
-    kill = [KillAt(int(sys.argv[4]))] if len(sys.argv) > 4 else []
-    run(sys.argv[1], sys.argv[2], Path(sys.argv[3]), *kill)
+    kill = [KillAt(int(step)) for step in sys.argv[5:]]
+    run(*sys.argv[1:4], Path(sys.argv[4]), *kill)

@@ -4,10 +4,15 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
+from transformers import TrainingArguments
 
 from modeling import PosterCLIPModel
 from modeling.lora import add_lora, load_adapter, merge, merged_state_dict, save_adapter
-from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_model_in_modes
+from modeling.trainer import PosterCLIPTrainer
+from processing.collation import MoviePairs, PairCollator
+from tests.elsewhere import run_without_clone
+from tests.modeling.resume_run import tiny_movies
+from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_model_in_modes, tiny_processor
 
 # Every encoder of the matrix once on its side.
 PAIRS = [(vision, list(TEXT)[i % len(TEXT)]) for i, vision in enumerate(VISION)]
@@ -232,3 +237,39 @@ def test_gradient_checkpointing_changes_nothing():
     for (name, one), (_, other) in zip(plain.named_parameters(), checkpointed.named_parameters(), strict=True):
         if one.requires_grad:
             torch.testing.assert_close(one.grad, other.grad, msg=name)
+
+
+@pytest.mark.slow
+def test_a_run_leaves_a_plain_model_that_loads_without_the_clone_and_peft(tmp_path):
+    root, empty, expected = tmp_path / "saved", tmp_path / "empty", {}
+    for vision, text in PAIRS:
+        arguments = TrainingArguments(
+            str(root / f"{vision}-{text}"),
+            max_steps=2,
+            per_device_train_batch_size=4,
+            learning_rate=1e-2,
+            save_strategy="no",
+            remove_unused_columns=False,
+            disable_tqdm=True,
+            use_cpu=True,
+        )
+        trainer = PosterCLIPTrainer(
+            tiny_model_in_modes(vision, text, "lora,lora"),
+            arguments,
+            data_collator=PairCollator(tiny_processor()),
+            train_dataset=MoviePairs(tiny_movies(8)),
+            processing_class=tiny_processor(),
+        )
+        trainer.train()
+        trainer.save_model()
+        expected[vision, text] = outputs(trainer.model)
+
+    torch.save(tiny_batch(), root / "inputs.pt")
+    empty.mkdir()
+    run_without_clone(Path(__file__).with_name("load_elsewhere.py"), str(root), cwd=empty, cache=tmp_path / "cache")
+    for (vision, text), output in expected.items():
+        folder = root / f"{vision}-{text}"
+        torch.testing.assert_close(torch.load(folder / "AutoModel.pt"), output, atol=1e-5, rtol=1e-4)
+        again = tiny_model(vision, text)
+        load_adapter(again, folder / "adapter")
+        assert_equal(outputs(again), output)

@@ -1,4 +1,6 @@
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -81,3 +83,14 @@ def test_without_peft_lora_alone_is_refused(monkeypatch):
     assert check_modes("frozen", "last-1") is None
     with pytest.raises(ImportError, match="pip install peft"):
         check_modes("frozen", "lora")
+
+
+@pytest.mark.slow
+def test_training_without_lora_needs_no_peft(tmp_path):
+    program = (
+        "import sys; from pathlib import Path; sys.modules['peft'] = None;"
+        "from tests.modeling.resume_run import run; run('vit', 'bert', 'frozen,full', Path(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
