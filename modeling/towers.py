@@ -1,7 +1,6 @@
 """The two encoders of a PosterCLIP: how any of them is built, measured and pooled to one feature."""
 
 import inspect
-import re
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +9,7 @@ from transformers.modeling_outputs import ModelOutput
 from transformers.models.auto.auto_factory import _get_model_class
 
 # Weights that only an encoder's own pretraining reads; processes that average gradients would wait for them.
-_PRETRAINING_ONLY = {"embeddings.mask_token"}
+PRETRAINING_ONLY = {"embeddings.mask_token"}
 
 
 def tower_config(name_or_path: str, side: str) -> PreTrainedConfig:
@@ -42,7 +41,7 @@ def load_tower(name_or_path: str, config: PreTrainedConfig, pooling: str) -> Pre
     tower, loading = AutoModel.from_pretrained(
         name_or_path, config=config, dtype=torch.float32, output_loading_info=True, **options
     )
-    if missing := sorted(set(loading["missing_keys"]) - _PRETRAINING_ONLY):
+    if missing := sorted(set(loading["missing_keys"]) - PRETRAINING_ONLY):
         hint = " It has no pooling head: choose another pooling." if any("pool" in name for name in missing) else ""
         raise ValueError(f"{name_or_path!r} lacks {len(missing)} weights of its encoder, first {missing[0]}.{hint}")
     return tower
@@ -96,7 +95,7 @@ def layer_groups(tower: PreTrainedModel) -> list[list[nn.Parameter]]:
 
     A block is an item of the first module list: a transformer layer, a stage of a pyramid, an inverted residual.
     What comes after the blocks (a final norm, a pooling head) belongs to the last; what all blocks share is below
-    the first. Freezing from below and learning-rate decay both go by this list.
+    the first. Freezing from below, adapters and learning-rate decay go by this list.
     """
     path, blocks = next(
         ((name, module) for name, module in tower.named_modules() if isinstance(module, nn.ModuleList) and len(module)),
@@ -112,30 +111,6 @@ def layer_groups(tower: PreTrainedModel) -> list[list[nn.Parameter]]:
         shared = "relative_attention_bias" in name
         groups[0 if shared else reached].append(parameter)
     return groups
-
-
-def set_mode(tower: PreTrainedModel, mode: str) -> None:
-    """Choose which of an encoder's weights train.
-
-    Args:
-        tower: the encoder.
-        mode: "frozen" (none), "last-K" (the top K of `layer_groups`) or "full" (all).
-
-    Raises:
-        ValueError: another mode, or more groups than there are.
-    """
-    if mode not in ("frozen", "full") and not re.fullmatch(r"last-[1-9]\d*", mode):
-        raise ValueError(f"There is no tower mode {mode!r}: use frozen, last-K (such as last-2) or full.")
-    tower.requires_grad_(mode == "full")
-    if mode.startswith("last-"):
-        groups, wanted = layer_groups(tower), int(mode[5:])
-        if wanted > len(groups):
-            raise ValueError(f"{mode}: {tower.config.model_type!r} has {len(groups)} layer groups.")
-        for parameter in [parameter for group in groups[-wanted:] for parameter in group]:
-            parameter.requires_grad_(True)
-    for name, parameter in tower.named_parameters():
-        if name in _PRETRAINING_ONLY:
-            parameter.requires_grad_(False)
 
 
 def is_frozen(module: nn.Module) -> bool:

@@ -1,7 +1,6 @@
 """The HF Trainer with a contrastive loss over the joint batch and an evaluation over the whole pool."""
 
 import gc
-import logging
 import re
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,18 +11,20 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
 from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
+from .arguments import check_arguments
 from .configuration_posterclip import MAX_LOGIT_SCALE
 from .encoding import ROWS, plot_features, poster_features
 from .gradient_cache import backward_in_chunks
+from .lora import adapted_towers, load_adapter, merged_state_dict, save_adapter
 from .losses import LOSSES, positives_by_id, soft_targets, symmetric_loss
 from .modeling_posterclip import PosterCLIPModel
 from .sampling import LengthGroupedSampler
 from .towers import is_frozen, layer_groups
 
-logger = logging.getLogger(__name__)
+# In a checkpoint of a model with LoRA: what trained, beside the merged weights.
+ADAPTER_FOLDER = "adapter"
 
 
 class EpochCallback(TrainerCallback):
@@ -58,6 +59,8 @@ class PosterCLIPTrainer(Trainer):
     - With a `genre_weight`, movies of overlapping genres are related and not negatives; see
       `modeling.losses.soft_targets`. The batch then holds `genres` (pairs, genres) too. Evaluation does without.
     - Scale, biases, norms, class tokens and positions have no weight decay.
+    - Of a model with LoRA, checkpoints and `save_model` hold the merged weights of a plain model, and in `adapter/`
+      what trained, from which a run resumes and the best model is restored; see `modeling.lora`.
     - The temperature is held in 1..100 after each step, as in CLIP (Radford et al. 2021, section 2.5).
     """
 
@@ -71,7 +74,7 @@ class PosterCLIPTrainer(Trainer):
         genre_weight: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        _refuse(args, chunk_size, layer_decay, genre_weight)
+        check_arguments(args, chunk_size, layer_decay, genre_weight)
         super().__init__(model, args, *rest, **kwargs)
         self.chunk_size = chunk_size
         self.layer_decay = layer_decay
@@ -239,6 +242,24 @@ class PosterCLIPTrainer(Trainer):
         loss = pool_loss(self.clip, images, texts, torch.from_numpy(np.asarray(output.label_ids)))
         return output._replace(metrics={f"{metric_key_prefix}_loss": loss, **(output.metrics or {})})
 
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        if not adapted_towers(self.clip):
+            return super()._save(output_dir, state_dict)
+        if self.args.should_save:
+            output_dir = output_dir or str(self.args.output_dir)
+            super()._save(output_dir, merged_state_dict(self.clip))
+            save_adapter(self.clip, Path(output_dir) / ADAPTER_FOLDER)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if not adapted_towers(self.clip):
+            return super()._load_from_checkpoint(resume_from_checkpoint, model)
+        load_adapter(self.clip, Path(resume_from_checkpoint) / ADAPTER_FOLDER)
+
+    def _load_best_model(self) -> None:
+        if not adapted_towers(self.clip):
+            return super()._load_best_model()
+        load_adapter(self.clip, Path(str(self.state.best_model_checkpoint)) / ADAPTER_FOLDER)
+
     def leave_process_group(self) -> None:
         """Part from the other processes, if there are any; the last thing that a process does with its trainer.
 
@@ -285,52 +306,3 @@ def pool_loss(
         for queries, candidates in ((image_embeds, text_embeds), (text_embeds, image_embeds)):
             total += loss(model.similarity(queries[rows], candidates), positives).sum().item()
     return total / (2 * len(ids))
-
-
-def resume_point(resume: str | None, output_dir: str) -> str | None:
-    """The checkpoint folder to resume from, or None to start anew.
-
-    Args:
-        resume: "True" for the newest whole checkpoint of `output_dir`, or a checkpoint's folder, or None.
-        output_dir: of the run. A checkpoint whose writing was cut off is passed over.
-
-    Raises:
-        ValueError: the named folder is no whole checkpoint.
-    """
-    if resume is None or resume.lower() == "false":
-        return None
-    if resume.lower() != "true":
-        if not (Path(resume) / TRAINER_STATE_NAME).is_file():
-            raise ValueError(f"{resume} is no whole checkpoint: it has no {TRAINER_STATE_NAME}.")
-        return resume
-    # Trainer writes the state last, so a folder without it is not whole.
-    whole = [state.parent for state in Path(output_dir).glob(f"checkpoint-*/{TRAINER_STATE_NAME}")]
-    if not whole:
-        logger.warning("There is no whole checkpoint in %s: training starts anew.", output_dir)
-    return max(map(str, whole), key=lambda name: int(name.rsplit("-", 1)[1]), default=None)
-
-
-def _refuse(args: TrainingArguments, chunk_size: int | None, layer_decay: float | None, genre_weight: float) -> None:
-    reasons = {
-        "dataloader_persistent_workers": (
-            args.dataloader_persistent_workers,
-            "a resumed run would draw other random numbers than an uninterrupted one",
-        ),
-        "per_device_train_batch_size": (
-            args.train_batch_size * args.world_size == 1,
-            "a movie is compared with the others of its batch",
-        ),
-        "train_sampling_strategy": (
-            args.train_sampling_strategy == "batch_rebalance",
-            "its batches differ in size, and a movie is compared with the others of its batch",
-        ),
-        "label_smoothing_factor": (args.label_smoothing_factor, "positives are movies, not classes"),
-        "batch_eval_metrics": (args.batch_eval_metrics, "metrics are those of the whole pool"),
-        "eval_do_concat_batches": (not args.eval_do_concat_batches, "metrics are those of the whole pool"),
-        "chunk_size": (chunk_size is not None and chunk_size < 1, "a chunk holds at least one pair"),
-        "layer_decay": (layer_decay is not None and not 0 < layer_decay <= 1, "it lies between 0 and 1"),
-        "genre_weight": (not 0 <= genre_weight <= 1, "it lies between 0 and 1"),
-    }
-    for name, (refused, reason) in reasons.items():
-        if refused:
-            raise ValueError(f"This value of {name} cannot be used: {reason}.")

@@ -78,7 +78,7 @@ def parse(
                 raise ValueError(f"{arguments[0]}: there is no setting {', '.join(map(repr, unknown))}")
             arguments = [*as_flags(settings), *arguments[1:]]
         return parser.parse_args_into_dataclasses(arguments)
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         parser.error(str(error))
 
 

@@ -10,8 +10,9 @@ from huggingface_hub.constants import HF_HOME
 from transformers import TrainingArguments, set_seed
 
 from modeling import PosterCLIPModel
-from modeling.towers import set_mode
-from modeling.trainer import PosterCLIPTrainer, resume_point
+from modeling.arguments import resume_point
+from modeling.modes import DEFAULT_LORA_RANK, check_modes, set_mode
+from modeling.trainer import PosterCLIPTrainer
 from processing import PosterCLIPProcessor
 from processing.catalogue import fingerprint
 from processing.collation import MoviePairs, PairCollator, first_plots
@@ -35,9 +36,17 @@ class ModelArguments:
     logit_scale_init_value: float | None = field(default=None, metadata={"help": "Of a new one: ln(1 / temperature)."})
     max_length: int = field(default=128, metadata={"help": "Of a new one: plots are cut at so many tokens."})
     vision_mode: str = field(
-        default="full", metadata={"help": "What of the poster encoder trains: frozen, last-K (layer groups) or full."}
+        default="full",
+        metadata={"help": "What of the poster encoder trains: frozen, last-K (layer groups), lora or full."},
     )
     text_mode: str = field(default="full", metadata={"help": "What of the plot encoder trains, likewise."})
+    lora_rank: int | None = field(
+        default=None, metadata={"help": f"Of the encoders in mode lora, {DEFAULT_LORA_RANK} by default."}
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse wrong modes before anything is loaded."""
+        self.lora_rank = check_modes(self.vision_mode, self.text_mode, lora_rank=self.lora_rank)
 
     def build(self) -> tuple[PosterCLIPModel, PosterCLIPProcessor]:
         """The model, its encoders in their modes, and its processor."""
@@ -52,8 +61,8 @@ class ModelArguments:
             processor = PosterCLIPProcessor.from_vision_text_pretrained(self.vision, self.text, self.max_length)
         else:
             raise ValueError("Name a saved model (--model), or the two encoders of a new one (--vision and --text).")
-        set_mode(model.vision_model, self.vision_mode)
-        set_mode(model.text_model, self.text_mode)
+        set_mode(model.vision_model, self.vision_mode, self.lora_rank)
+        set_mode(model.text_model, self.text_mode, self.lora_rank)
         return model, processor
 
 

@@ -1,4 +1,4 @@
-"""Makes this process one in which the clone cannot be imported, however it is installed."""
+"""Makes this process one in which neither the clone nor peft can be imported, however they are installed."""
 
 import sys
 from importlib.abc import MetaPathFinder
@@ -11,3 +11,4 @@ class NoClone(MetaPathFinder):
 
 
 sys.meta_path.insert(0, NoClone())
+sys.modules["peft"] = None

@@ -24,6 +24,7 @@ from transformers import (
 )
 
 from modeling import PosterCLIPConfig, PosterCLIPModel
+from modeling.modes import set_mode
 from processing import PosterCLIPProcessor
 
 IMAGE_SIZE = 32
@@ -45,6 +46,7 @@ VISION: dict[str, PreTrainedConfig] = {
         hidden_dim=1280,
         width_coefficient=1.0,
         depth_coefficient=1.0,
+        initializer_range=0.5,  # with less, features vanish where statistics are not those of the batch
     ),
     "convnext": ConvNextConfig(hidden_sizes=[8, 16], depths=[1, 1], num_stages=2, drop_path_rate=0.1),
     "dinov2": Dinov2Config(**_patches),
@@ -82,6 +84,14 @@ def tiny_model(vision: str = "vit", text: str = "bert", *, seed: int = 0, **fiel
         **{"projection_dim": 8, **fields},
     )
     return PosterCLIPModel(config)
+
+
+def tiny_model_in_modes(vision: str, text: str, modes: str, **fields) -> PosterCLIPModel:
+    """The same with the towers in two modes, `lora,full` or others; adapters have rank 4."""
+    model = tiny_model(vision, text, **fields)
+    for tower, mode in zip((model.vision_model, model.text_model), modes.split(","), strict=True):
+        set_mode(tower, mode, lora_rank=4)
+    return model
 
 
 def tiny_processor(max_length: int = 32) -> PosterCLIPProcessor:

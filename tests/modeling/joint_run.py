@@ -17,14 +17,14 @@ from transformers import TrainingArguments
 from modeling.trainer import PosterCLIPTrainer
 from processing.collation import MoviePairs, PairCollator
 from tests.modeling.resume_run import tiny_movies
-from tests.tiny import tiny_model, tiny_processor
+from tests.tiny import tiny_model_in_modes, tiny_processor
 
 
-def run(folder: Path, loss: str, order: str = "random", **options: Any) -> PosterCLIPTrainer:
+def run(folder: Path, loss: str, modes: str = "full,full", order: str = "random", **options: Any) -> PosterCLIPTrainer:
     processor = tiny_processor()
     movies = tiny_movies(48 if order == "group_by_length" else 13)
     trainer = PosterCLIPTrainer(
-        tiny_model("vit", "modernbert", loss=loss),
+        tiny_model_in_modes("vit", "modernbert", modes, loss=loss),
         TrainingArguments(
             str(folder),
             max_steps=4,

@@ -1,8 +1,10 @@
-"""One training run of a tiny model, as a process that is killed: `resume_run.py VISION TEXT FOLDER KILL_STEP [EXTRAS]`.
+"""One training run of a tiny model, as a process that is killed.
 
-`run` resumes from the folder's last checkpoint if there is one. Towers are trained in full, plots are drawn anew each
-epoch, and the best model is loaded at the end. With extras, all else that draws or reorders is on too: augmentation,
-grouping by length, soft targets, gradient caching, workers.
+`resume_run.py VISION TEXT MODES FOLDER KILL_STEP [EXTRAS]`
+
+`run` resumes from the folder's last checkpoint if there is one. MODES are those of the two towers (`lora,full`), plots
+are drawn anew each epoch, and the best model is loaded at the end. With extras, all else that draws or reorders is on
+too: augmentation, grouping by length, soft targets, gradient caching, workers.
 """
 
 import os
@@ -15,9 +17,10 @@ from datasets import Dataset
 from PIL import Image
 from transformers import TrainerCallback, TrainingArguments
 
-from modeling.trainer import PosterCLIPTrainer, resume_point
+from modeling.arguments import resume_point
+from modeling.trainer import PosterCLIPTrainer
 from processing.collation import MoviePairs, PairCollator
-from tests.tiny import tiny_model, tiny_processor
+from tests.tiny import tiny_model_in_modes, tiny_processor
 
 STEPS_PER_EPOCH, EPOCHS = 4, 3
 
@@ -53,6 +56,7 @@ class BestAt(TrainerCallback):
 def run(
     vision: str,
     text: str,
+    modes: str,
     folder: Path,
     *callbacks: TrainerCallback,
     best_at: int = EPOCHS * STEPS_PER_EPOCH,
@@ -62,7 +66,7 @@ def run(
     movies = tiny_movies()
     pairs = MoviePairs(movies, processor, augment=extras, genres=extras)
     trainer = PosterCLIPTrainer(
-        tiny_model(vision, text),
+        tiny_model_in_modes(vision, text, modes),
         TrainingArguments(
             str(folder),
             num_train_epochs=EPOCHS,
@@ -93,4 +97,4 @@ def run(
 
 
 if __name__ == "__main__":
-    run(sys.argv[1], sys.argv[2], Path(sys.argv[3]), KillAt(int(sys.argv[4])), extras="extras" in sys.argv[5:])
+    run(*sys.argv[1:4], Path(sys.argv[4]), KillAt(int(sys.argv[5])), extras="extras" in sys.argv[6:])

@@ -11,17 +11,26 @@ from safetensors.torch import load_file
 from transformers import TrainingArguments
 
 from modeling import PosterCLIPModel
+from modeling.arguments import resume_point
+from modeling.lora import merged_state_dict
 from modeling.losses import LOSSES, soft_targets, symmetric_loss
 from modeling.sampling import LengthGroupedSampler
-from modeling.trainer import PosterCLIPTrainer, pool_loss, resume_point
+from modeling.trainer import PosterCLIPTrainer, pool_loss
 from processing.collation import MoviePairs, PairCollator, first_plots
 from tests.modeling.joint_run import run as joint_run
 from tests.modeling.resume_run import EPOCHS, STEPS_PER_EPOCH, run, tiny_movies
-from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_processor
+from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_model_in_modes, tiny_processor
 
 ROOT = Path(__file__).parents[2]
 # Every encoder of the matrix once on its side.
-PAIRS = [(vision, list(TEXT)[i % len(TEXT)]) for i, vision in enumerate(VISION)]
+PAIRS = [(vision, list(TEXT)[i % len(TEXT)], "full,full") for i, vision in enumerate(VISION)]
+# What trains beside adapters is of every kind: nothing, a few layers, all with its batch statistics.
+LORA = [
+    ("vit", "bert", "lora,lora"),
+    ("swin", "modernbert", "lora,frozen"),
+    ("efficientnet", "mpnet", "lora,last-1"),
+    ("resnet", "distilbert", "full,lora"),
+]
 
 
 def final_weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -29,8 +38,15 @@ def final_weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("vision", "text", "extras"), [*((*pair, False) for pair in PAIRS), ("vit", "bert", True)])
-def test_a_run_killed_within_an_epoch_ends_with_the_same_weights(vision, text, extras, tmp_path):
+@pytest.mark.parametrize(
+    ("vision", "text", "modes", "extras"),
+    [
+        *((*case, False) for case in PAIRS + LORA),
+        ("vit", "bert", "full,full", True),
+        ("vit", "bert", "lora,lora", True),
+    ],
+)
+def test_a_run_killed_within_an_epoch_ends_with_the_same_weights(vision, text, modes, extras, tmp_path):
     killed_at = STEPS_PER_EPOCH + 3  # the last checkpoint is one step older and lies within the second epoch
     command = [
         sys.executable,
@@ -38,6 +54,7 @@ def test_a_run_killed_within_an_epoch_ends_with_the_same_weights(vision, text, e
         "tests.modeling.resume_run",
         vision,
         text,
+        modes,
         str(tmp_path / "killed"),
         str(killed_at),
         *["extras"] * extras,
@@ -45,49 +62,55 @@ def test_a_run_killed_within_an_epoch_ends_with_the_same_weights(vision, text, e
     assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == -9
     assert not (tmp_path / "killed" / f"checkpoint-{EPOCHS * STEPS_PER_EPOCH}").exists()
 
-    whole = run(vision, text, tmp_path / "whole", extras=extras)
-    resumed = run(vision, text, tmp_path / "killed", extras=extras)
+    whole = run(vision, text, modes, tmp_path / "whole", extras=extras)
+    resumed = run(vision, text, modes, tmp_path / "killed", extras=extras)
 
     expected, got = final_weights(tmp_path / "whole"), final_weights(tmp_path / "killed")
-    assert expected.keys() == got.keys() == whole.model.state_dict().keys()
+    assert expected.keys() == got.keys() == tiny_model(vision, text).state_dict().keys()
     for name, weight in expected.items():
         assert torch.equal(weight, got[name]), name
     for name, weight in whole.model.state_dict().items():
         assert torch.equal(weight, resumed.model.state_dict()[name]), name
 
 
-@pytest.mark.parametrize(("vision", "text"), PAIRS)
-def test_the_best_model_is_loaded_whole_at_the_end(vision, text, tmp_path):
-    trainer = run(vision, text, tmp_path, best_at=4)
+@pytest.mark.parametrize(("vision", "text", "modes"), PAIRS + LORA)
+def test_the_best_model_is_loaded_whole_at_the_end(vision, text, modes, tmp_path):
+    trainer = run(vision, text, modes, tmp_path, best_at=4)
     assert trainer.state.best_model_checkpoint.endswith("checkpoint-4") and trainer.state.global_step > 4
     best = PosterCLIPModel.from_pretrained(trainer.state.best_model_checkpoint).state_dict()
     last = final_weights(tmp_path)
-    for name, weight in trainer.model.state_dict().items():
+    for name, weight in merged_state_dict(trainer.model).items():
         assert torch.equal(weight, best[name]), name
     assert not all(torch.equal(best[name], last[name]) for name in last)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loss", ["contrastive", "sigmoid"])
-@pytest.mark.parametrize("chunks", [{}, {"chunk_size": 3}], ids=["whole", "chunks"])
 @pytest.mark.parametrize(
-    "options",
-    [{}, {"genre_weight": 0.5}, {"order": "group_by_length"}],
-    ids=["as it is", "soft targets", "grouped by length"],
+    ("loss", "options"),
+    [
+        ("contrastive", {}),
+        ("contrastive", {"chunk_size": 3}),
+        ("sigmoid", {}),
+        ("sigmoid", {"chunk_size": 3}),
+        ("contrastive", {"genre_weight": 0.5, "chunk_size": 3}),
+        ("sigmoid", {"genre_weight": 0.5}),
+        ("contrastive", {"order": "group_by_length"}),
+        ("contrastive", {"modes": "lora,lora"}),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) or "plain" if isinstance(value, dict) else value,
 )
-def test_two_processes_end_with_the_weights_of_one_on_the_joint_batch(loss, chunks, options, tmp_path):
+def test_two_processes_end_with_the_weights_of_one_on_the_joint_batch(loss, options, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command = [*launch, "-m", "tests.modeling.joint_run", str(tmp_path / "two"), loss, json.dumps(chunks | options)]
+    command = [*launch, "-m", "tests.modeling.joint_run", str(tmp_path / "two"), loss, json.dumps(options)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    start, one = (
-        tiny_model("vit", "modernbert", loss=loss).state_dict(),
-        joint_run(tmp_path / "one", loss, **options).model,
-    )
+    start = tiny_model("vit", "modernbert", loss=loss).state_dict()
+    whole = {name: value for name, value in options.items() if name != "chunk_size"}
+    one = merged_state_dict(joint_run(tmp_path / "one", loss, **whole).model)
     two = load_file(tmp_path / "two" / "model.safetensors")
-    for name, weight in one.state_dict().items():
+    for name, weight in one.items():
         torch.testing.assert_close(two[name], weight, atol=1e-5, rtol=1e-4, msg=name)
-    moved = [name for name, weight in one.state_dict().items() if (weight - start[name]).abs().max() > 1e-3]
+    moved = [name for name, weight in one.items() if (weight - start[name]).abs().max() > 1e-3]
     assert len(moved) > 5
 
 
@@ -310,6 +333,27 @@ def test_learning_rates_fall_from_layer_to_layer_and_only_matrices_decay(tmp_pat
     assert named["text_model.embeddings.word_embeddings.weight"] == (0.125, 0.1)
     assert named["text_model.encoder.layer.0.output.dense.weight"] == (0.25, 0.1)
     assert named["text_model.encoder.layer.1.output.dense.bias"] == (0.5, 0.0)
+
+
+def test_adapters_have_the_learning_rate_of_their_block_and_decay_to_the_base(tmp_path):
+    model = tiny_model_in_modes("vit", "bert", "lora,lora")
+    trainer = trainer_for(model, tmp_path, learning_rate=1.0, weight_decay=0.1)
+    trainer.layer_decay = 0.5
+    groups = trainer.create_optimizer().param_groups
+    settings = {parameter: (group["lr"], group["weight_decay"]) for group in groups for parameter in group["params"]}
+    named = {name: settings[weight] for name, weight in model.named_parameters() if weight in settings}
+    assert len(named) == len(settings)
+    for tower, block in (("vision_model", "layers"), ("text_model", "encoder.layer")):
+        for index, rate in ((0, 0.25), (1, 0.5)):
+            prefix = f"{tower}.{block}.{index}."
+            found = {name: named.pop(name) for name in list(named) if name.startswith(prefix)}
+            assert len(found) == 12 and all(".lora_" in name for name in found)
+            assert set(found.values()) == {(rate, 0.1)}
+    assert named == {
+        "visual_projection.weight": (1.0, 0.1),
+        "text_projection.weight": (1.0, 0.1),
+        "logit_scale": (1.0, 0.0),
+    }
 
 
 def test_a_frozen_encoder_is_left_as_it_was_without_dropout(tmp_path):

@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 from importlib.metadata import version
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from modeling import PosterCLIPModel
+from modeling.lora import load_adapter, merged_state_dict
 from scripts import features, train
 from tests.tiny import tiny_model
 
@@ -121,6 +123,9 @@ def test_a_saved_model_is_trained_further(catalogue, towers, tmp_path):
         (["--max_length", "0"], ["max_length"]),
         (["--eval_strategy", "epoch", "--metric_for_best_model", "R@7"], ["R@7", "R@5", "text_to_image_MRR"]),
         (["--vision_mode", "last-9"], ["last-9", "vit"]),
+        (["--text_mode", "lots", "--catalogue", "nowhere"], ["no tower mode 'lots'", "last-K", "lora"]),
+        (["--lora_rank", "8", "--catalogue", "nowhere"], ["lora_rank is 8", "no tower has the mode lora"]),
+        (["--vision_mode", "lora", "--lora_rank", "0", "--catalogue", "nowhere"], ["lora_rank", "at least 1"]),
         (["--resume_from_checkpoint", "nowhere"], ["nowhere", "no whole checkpoint"]),
         (["--model", "saved"], ["vision, text, projection_dim", "--model"]),
         (["--dataloader_persistent_workers", "True", "--dataloader_num_workers", "1"], ["persistent_workers"]),
@@ -138,6 +143,27 @@ def test_a_wrong_argument_stops_the_run_with_its_name(flags, words, catalogue, t
     message = f"{stop.value.code} {capsys.readouterr().err}"
     assert all(word in message for word in words), message
     assert not (tmp_path / "run").exists()
+
+
+def test_lora_without_peft_stops_the_run_before_anything_is_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    settings = ["--catalogue", "nowhere", "--vision", "nothing", "--text", "nothing", "--text_mode", "lora"]
+    with pytest.raises(SystemExit):
+        train.main([*settings, "--output_dir", str(tmp_path / "run")])
+    assert "pip install peft" in capsys.readouterr().err
+
+
+def test_a_run_with_lora_writes_a_plain_model_and_what_trained(catalogue, towers, tmp_path):
+    out, best = tmp_path / "run", ["--eval_strategy", "epoch", "--save_strategy", "epoch"]
+    modes = ["--vision_mode", "frozen", "--text_mode", "lora", "--load_best_model_at_end", "True"]
+    train.main(["--catalogue", str(catalogue), *towers, *QUICK, *best, *modes, "--output_dir", str(out)])
+    assert json.loads((out / "training.json").read_text())["model"]["lora_rank"] == 16
+    plain = PosterCLIPModel.from_pretrained(out)
+    assert plain.state_dict().keys() == weights(out).keys() and not any("lora" in name for name in weights(out))
+    model = PosterCLIPModel.from_vision_text_pretrained(towers[1], towers[3], projection_dim=8)
+    load_adapter(model, out / "adapter")
+    for name, weight in merged_state_dict(model).items():
+        assert torch.equal(weights(out)[name], weight), name
 
 
 @pytest.mark.parametrize(
