@@ -44,11 +44,17 @@ LOSSES: dict[str, RowLoss] = {"contrastive": contrastive_loss, "sigmoid": sigmoi
 def positives_by_id(row_ids: Tensor, column_ids: Tensor) -> Tensor:
     """True where a row and a column carry the same movie id, (rows, columns).
 
+    Ids are (rows,) and (columns,), or (rows, keys) and (columns, keys): then one key in common is enough.
+
     Example:
         >>> positives_by_id(torch.tensor([7, 8]), torch.tensor([7, 7, 8])).int().tolist()
         [[1, 1, 0], [0, 0, 1]]
+        >>> movie_and_plot = torch.tensor([[7, 1], [7, 2], [8, 2]])
+        >>> positives_by_id(movie_and_plot, movie_and_plot).int().tolist()
+        [[1, 1, 0], [1, 1, 1], [0, 1, 1]]
     """
-    return row_ids[:, None] == column_ids[None, :]
+    same = row_ids[:, None] == column_ids[None, :]
+    return same.any(-1) if same.ndim == 3 else same
 
 
 def symmetric_loss(loss: RowLoss, logits: Tensor, ids: Tensor) -> Tensor:
@@ -57,7 +63,7 @@ def symmetric_loss(loss: RowLoss, logits: Tensor, ids: Tensor) -> Tensor:
     Args:
         loss: one of `LOSSES`.
         logits: (pairs, pairs), posters in rows and plots in columns.
-        ids: (pairs,) the movie of each poster and of the plot at the same place.
+        ids: (pairs,) or (pairs, keys), the movie of each poster and of the plot at the same place.
     """
     positives = positives_by_id(ids, ids)
     return (loss(logits, positives).mean() + loss(logits.T, positives).mean()) / 2
