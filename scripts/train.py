@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import TrainingArguments, set_seed
@@ -12,10 +13,11 @@ from modeling.encoding import encode_plots, encode_posters
 from modeling.towers import is_frozen, set_mode
 from modeling.trainer import PosterCLIPTrainer, resume_point
 from processing import PosterCLIPProcessor
-from processing.catalogue import fingerprint
+from processing.catalogue import CatalogueError, fingerprint
 from processing.collation import MoviePairs, PairCollator, image_batches, text_batches, with_first_plot
 from processing.results import write_results
 from processing.retrieval import METRICS, trainer_metrics
+from processing.streaming import MovieStream, open_stream
 from scripts.arguments import USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
 
 
@@ -64,6 +66,27 @@ class SplitArguments:
 
 
 @dataclass
+class StreamArguments:
+    """Whether its rows are read while training goes on."""
+
+    streaming: bool = field(
+        default=False, metadata={"help": "Read rows as they come: for more than the disk holds. Needs --max_steps."}
+    )
+    shuffle_buffer: int = field(default=1000, metadata={"help": "Of a stream: rows among which is shuffled."})
+
+    def open(self, data: CatalogueArguments, names: list[str], **options: Any) -> MovieStream:
+        """The named splits as a stream."""
+        return MovieStream(
+            open_stream(data.catalogue, names),
+            splits=names,
+            plot_columns=data.plot_columns,
+            on_bad_rows=data.on_bad_rows,
+            buffer_size=self.shuffle_buffer,
+            **options,
+        )
+
+
+@dataclass
 class RunArguments(TrainingArguments):
     """How to train: the arguments of transformers' Trainer, with other defaults where a poster needs them."""
 
@@ -83,19 +106,35 @@ class RunArguments(TrainingArguments):
 def main(arguments: list[str] | None = None) -> None:
     """Train, save and record one run."""
     quiet_libraries()
-    data, splits, architecture, run = parse(
-        (CatalogueArguments, SplitArguments, ModelArguments, RunArguments), arguments
+    data, splits, stream, architecture, run = parse(
+        (CatalogueArguments, SplitArguments, StreamArguments, ModelArguments, RunArguments), arguments
     )
     try:
         checkpoint = resume_point(run.resume_from_checkpoint, run.output_dir)
-        catalogue = data.load()
+        evaluates = run.eval_strategy != "no"
         held_out = None
-        if run.eval_strategy != "no":
+        if evaluates:
             check_metric(run.metric_for_best_model)
-            if splits.eval_split == "validation":
-                catalogue = catalogue.with_validation()
-            held_out = MoviePairs(with_first_plot(catalogue.movies([splits.eval_split])))
-        pairs = MoviePairs(catalogue.movies(splits.train_splits), seed=run.seed)
+        if stream.streaming:
+            if run.max_steps < 1:
+                raise ValueError("Nobody knows how long a stream is: say by --max_steps how long to train on it.")
+            pairs = stream.open(
+                data,
+                splits.train_splits,
+                seed=run.seed,
+                process_index=run.process_index,
+                processes=run.world_size,
+                workers=run.dataloader_num_workers,
+            )
+            if evaluates:
+                held_out = MoviePairs(with_first_plot(stream.open(data, [splits.eval_split]).movies()))
+        else:
+            catalogue = data.load()
+            if evaluates:
+                if splits.eval_split == "validation":
+                    catalogue = catalogue.with_validation()
+                held_out = MoviePairs(with_first_plot(catalogue.movies([splits.eval_split])))
+            pairs = MoviePairs(catalogue.movies(splits.train_splits), seed=run.seed)
         set_seed(run.seed)
         model, processor = architecture.build()
         trainer = PosterCLIPTrainer(
@@ -113,18 +152,27 @@ def main(arguments: list[str] | None = None) -> None:
     except USER_ERRORS as error:
         stop(error)
 
-    for part in filter(None, (pairs, held_out)):
-        add_features(part, model, processor, run)
-    trainer.train(resume_from_checkpoint=checkpoint)
+    for part in (pairs, held_out):
+        if isinstance(part, MoviePairs):
+            add_features(part, model, processor, run)
+    try:
+        trainer.train(resume_from_checkpoint=checkpoint)
+    except CatalogueError as error:  # a row of a stream; a worker's message holds its traceback too
+        stop(CatalogueError(str(error).rpartition("CatalogueError: ")[2]))
     trainer.save_model()
     trainer.save_state()
+    if stream.streaming:
+        left_out = trainer.accelerator.reduce(torch.tensor(pairs.bad_rows, device=run.device))
+        record = {"catalogue": {"source": data.catalogue, **pairs.report(), "bad_rows": {"count": int(left_out)}}}
+    elif trainer.is_world_process_zero():
+        prints = {name: fingerprint(catalogue.movies([name])) for name in splits.train_splits}
+        record = {"catalogue": catalogue.report(), "data_fingerprint": prints}
     if trainer.is_world_process_zero():
         write_results(
             Path(run.output_dir) / "training.json",
             {
-                "catalogue": catalogue.report(),
+                **record,
                 "train_splits": splits.train_splits,
-                "data_fingerprint": {name: fingerprint(catalogue.movies([name])) for name in splits.train_splits},
                 "model": vars(architecture),
                 "config": json.loads(model.config.to_json_string()),
                 "arguments": run.to_sanitized_dict(),
