@@ -58,6 +58,7 @@ def test_a_resumed_run_ends_with_the_same_weights(workers, movies, towers, tmp_p
 
 def test_a_run_that_is_over_is_not_trained_further(movies, towers, tmp_path):
     settings = ["--catalogue", movies, *towers, *QUICK, "--max_steps", "2", "--save_steps", "2"]
+    settings += ["--lr_scheduler_type", "constant"]
     train.main([*settings, "--output_dir", str(tmp_path / "run")])
     shutil.copytree(tmp_path / "run" / "checkpoint-2", tmp_path / "again" / "checkpoint-2")
     train.main([*settings, "--output_dir", str(tmp_path / "again"), "--resume_from_checkpoint", "True"])
