@@ -48,11 +48,17 @@ LOSSES: dict[str, RowLoss] = {"contrastive": contrastive_loss, "sigmoid": sigmoi
 def positives_by_id(row_ids: Tensor, column_ids: Tensor) -> Tensor:
     """True where a row and a column carry the same movie id, (rows, columns).
 
+    Ids are (rows,) and (columns,), or (rows, keys) and (columns, keys): then one key in common is enough.
+
     Example:
         >>> positives_by_id(torch.tensor([7, 8]), torch.tensor([7, 7, 8])).int().tolist()
         [[1, 1, 0], [0, 0, 1]]
+        >>> movie_and_plot = torch.tensor([[7, 1], [7, 2], [8, 2]])
+        >>> positives_by_id(movie_and_plot, movie_and_plot).int().tolist()
+        [[1, 1, 0], [1, 1, 1], [0, 1, 1]]
     """
-    return row_ids[:, None] == column_ids[None, :]
+    same = row_ids[:, None] == column_ids[None, :]
+    return same.any(-1) if same.ndim == 3 else same
 
 
 def soft_targets(ids: Tensor, genres: Tensor, weight: float) -> Tensor:
@@ -63,7 +69,7 @@ def soft_targets(ids: Tensor, genres: Tensor, weight: float) -> Tensor:
     modality softens the one-to-one targets; there it is computed from image regions and tags, here it is given.
 
     Args:
-        ids: (pairs,) the movie of each pair.
+        ids: (pairs,) or (pairs, keys), the movie of each pair; see `positives_by_id`.
         genres: (pairs, genres), 1 where a movie has a genre; one without any overlaps with nobody.
         weight: target of two movies of the very same genres, in 0..1.
 

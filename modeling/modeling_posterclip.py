@@ -192,8 +192,8 @@ class PosterCLIPModel(PreTrainedModel):
             attention_mask: (plots, tokens), 0 where a token is padding.
             image_features: (posters, feature), from `vision_features`, instead of `pixel_values`.
             text_features: (plots, feature), from `text_features`, instead of `input_ids`.
-            labels: (pairs,) the movie id of each poster and of the plot at the same place; gives a loss in which
-                everything of the same movie is a positive.
+            labels: (pairs,) the movie id of each poster and of the plot at the same place, or (pairs, keys) of which
+                one in common is enough; gives a loss in which everything of the same movie is a positive.
             return_loss: gives a loss without labels: every pair is a movie of its own.
             return_dict: False gives a tuple without the fields that are None.
         """

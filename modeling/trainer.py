@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
 from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import EvalLoopOutput
+from transformers.trainer_utils import EvalLoopOutput, has_length
 
 from .arguments import check_arguments
 from .configuration_posterclip import MAX_LOGIT_SCALE
@@ -80,6 +80,26 @@ class PosterCLIPTrainer(Trainer):
         self.layer_decay = layer_decay
         self.genre_weight = genre_weight
         self.add_callback(EpochCallback)
+
+    def get_train_dataloader(self) -> DataLoader:
+        """As in Trainer, but a stream that gives each process its own rows (`split_by_node`) is not split again."""
+        dataset: Any = self.train_dataset
+        if not getattr(dataset, "split_by_node", False):
+            return super().get_train_dataloader()
+        return DataLoader(
+            dataset,
+            self._train_batch_size,
+            collate_fn=self.data_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+            prefetch_factor=self.args.dataloader_prefetch_factor,
+            multiprocessing_context=self.args.dataloader_multiprocessing_context,
+        )
+
+    def set_initial_training_values(self, args: TrainingArguments, dataloader: DataLoader) -> Any:
+        """As in Trainer, but what has no length has one epoch, not `sys.maxsize`: a run that is over stays as it is."""
+        epochs, *others = super().set_initial_training_values(args, dataloader)
+        return epochs if has_length(dataloader) else 1, *others
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
         if self.args.train_sampling_strategy != "group_by_length":

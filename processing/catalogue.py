@@ -231,10 +231,10 @@ def _check_rows(rows: Sequence[Row], columns: Sequence[str]) -> tuple[list[dict[
         movie: dict[str, Any] = {}
         movies.append(movie)
         try:
-            movie["split"] = _split(row.split)
+            movie["split"] = read_split(row.split)
             if row.problem:
                 raise ValueError(row.problem)
-            movie |= _movie(row.fields, columns)
+            movie |= read_movie(row.fields, columns)
             if movie["id"] in taken:
                 raise ValueError(f"the id is taken by {taken[movie['id']]}")
             taken[movie["id"]] = row.where
@@ -243,7 +243,17 @@ def _check_rows(rows: Sequence[Row], columns: Sequence[str]) -> tuple[list[dict[
     return movies, problems
 
 
-def _movie(fields: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+def read_movie(fields: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+    """The fields of a movie, but its image, out of a row's; ValueError, with the reason, for a bad row.
+
+    Args:
+        fields: of the row, by names in lower case.
+        columns: those of the plots.
+
+    Example:
+        >>> read_movie({"id": 7, "plot": "A whale.", "year": "1851"}, ["plot"])["plots"]
+        ['A whale.']
+    """
     number, title = _text(fields.get("id"), "id"), _text(fields.get("title"), "title")
     if not number:
         raise ValueError("no id")
@@ -294,7 +304,8 @@ def _year(value: Any) -> int | None:
     return int(float(text))
 
 
-def _split(value: Any) -> str | None:
+def read_split(value: Any) -> str | None:
+    """The name of a row's split, None if it has none; ValueError for what cannot be a name."""
     name = _text(value, "split")
     if not name:
         return None

@@ -1,4 +1,4 @@
-"""Whether a file is a poster to train on: it is decoded once, here, so that it cannot fail later."""
+"""Whether a file is a poster to train on: it is decoded fully, here, so that it cannot fail later."""
 
 import string
 import warnings
@@ -17,7 +17,7 @@ from .processing_posterclip import to_rgb
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "PPM")
 
 
-def check_poster(file: Path | bytes) -> None:
+def read_poster(file: Path | bytes) -> Image.Image:
     """Decode a poster fully, to RGB.
 
     CMYK, palette, grey, 16-bit, transparent, EXIF-rotated and animated images (their first frame) are fine.
@@ -25,11 +25,14 @@ def check_poster(file: Path | bytes) -> None:
     Args:
         file: its path or its content.
 
+    Returns:
+        What `to_rgb` makes of it.
+
     Raises:
         ValueError: it cannot be used; the message is the reason.
 
     Example:
-        >>> check_poster(b"<!DOCTYPE html><title>404</title>")
+        >>> read_poster(b"<!DOCTYPE html><title>404</title>")
         Traceback (most recent call last):
         ValueError: not an image: starts with <!DOCTYPE
     """
@@ -47,7 +50,7 @@ def check_poster(file: Path | bytes) -> None:
             pixels, limit = image.width * image.height, Image.MAX_IMAGE_PIXELS
             if limit and pixels > limit:
                 raise ValueError(f"too large: {image.width} x {image.height} = {pixels} pixels, limit {limit}")
-            to_rgb(image)
+            return to_rgb(image)
     except UnidentifiedImageError:
         raise ValueError(f"not an image: {_start(file)}") from None
     except Image.DecompressionBombError as error:
@@ -75,7 +78,7 @@ def check_posters(images: Dataset, rows: Sequence[int]) -> dict[int, str]:
         if image is None:
             return "no poster"
         try:
-            check_poster(Path(image["path"]) if image["bytes"] is None else image["bytes"])
+            read_poster(Path(image["path"]) if image["bytes"] is None else image["bytes"])
         except ValueError as error:
             return str(error)
         return ""

@@ -201,11 +201,11 @@ def _read_dataset(source: str, plot_columns: Sequence[str] | None) -> Source:
     rows: list[Row] = []
     for name, dataset in splits.items():
         for index, fields in enumerate(dataset.select_columns(wanted).to_list()):
-            named = {column.lower(): _named(value, dataset.features[column]) for column, value in fields.items()}
+            named = {column.lower(): class_names(value, dataset.features[column]) for column, value in fields.items()}
             fields = {"id": str(len(rows))} | named
             split = fields.get("split") or (name if given else None)
             rows.append(Row(f"{name}[{index}]", fields, split=split))
-    image = _image_column(features)
+    image = image_column(features)
     images = [dataset.select_columns(image) for dataset in splits.values()]
     if image != "image":
         images = [dataset.rename_column(image, "image") for dataset in images]
@@ -213,16 +213,16 @@ def _read_dataset(source: str, plot_columns: Sequence[str] | None) -> Source:
     return Source(rows, concatenate_datasets(images), plots)
 
 
-def _named(value: Any, feature: Any) -> Any:
+def class_names(value: Any, feature: Any) -> Any:
     """The value with the names of its classes for their numbers; -1 is a class that nobody knows."""
     if isinstance(value, list):
-        return [_named(item, getattr(feature, "feature", None)) for item in value]
+        return [class_names(item, getattr(feature, "feature", None)) for item in value]
     if isinstance(feature, ClassLabel) and value is not None:
         return None if value == -1 else feature.int2str(value)
     return value
 
 
-def _image_column(features: Features) -> str:
+def image_column(features: Features) -> str:
     """The one column of posters: by its type, or by the name `image`."""
     images = [name for name, feature in features.items() if isinstance(feature, Image)]
     if len(images) == 1:

@@ -119,9 +119,9 @@ def quiet_libraries() -> None:
 
 
 # What a wrong argument, catalogue, model or environment raises; all else is a bug and keeps its traceback.
-USER_ERRORS = (FloatingPointError, ImportError, OSError, RuntimeError, StrictDataclassError, ValueError)
+USER_ERRORS = (ImportError, OSError, RuntimeError, StrictDataclassError, ValueError)
 
 
 def stop(error: Exception) -> NoReturn:
-    """End the command with the error's message alone."""
-    sys.exit(f"error: {error}")
+    """End the command with the error's message alone; that of a data loader's worker has its traceback before it."""
+    sys.exit(f"error: {str(error).rpartition(f'{type(error).__name__}: ')[2]}")

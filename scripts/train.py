@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub.constants import HF_HOME
@@ -14,10 +15,11 @@ from modeling.arguments import resume_point
 from modeling.modes import DEFAULT_LORA_RANK, check_modes, set_mode
 from modeling.trainer import PosterCLIPTrainer
 from processing import PosterCLIPProcessor
-from processing.catalogue import fingerprint
+from processing.catalogue import CatalogueError, fingerprint
 from processing.collation import MoviePairs, PairCollator, first_plots
 from processing.results import write_results
 from processing.retrieval import METRICS, trainer_metrics
+from processing.streaming import MovieStream, open_stream
 from scripts.arguments import USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
 from scripts.features import add_features
 
@@ -75,6 +77,30 @@ class SplitArguments:
 
 
 @dataclass
+class StreamArguments:
+    """Whether its rows are read while training goes on."""
+
+    streaming: bool = field(
+        default=False, metadata={"help": "Read rows as they come: for more than the disk holds. Needs --max_steps."}
+    )
+    shuffle_buffer: int = field(default=1000, metadata={"help": "Of a stream: rows among which is shuffled."})
+
+    def open(
+        self, data: CatalogueArguments, names: list[str], processor: PosterCLIPProcessor | None = None, **options: Any
+    ) -> MovieStream:
+        """The named splits as a stream."""
+        return MovieStream(
+            open_stream(data.catalogue, names),
+            processor,
+            splits=names,
+            plot_columns=data.plot_columns,
+            on_bad_rows=data.on_bad_rows,
+            buffer_size=self.shuffle_buffer,
+            **options,
+        )
+
+
+@dataclass
 class RunArguments(TrainingArguments):
     """How to train: the arguments of transformers' Trainer, with other defaults where a poster needs them."""
 
@@ -103,31 +129,31 @@ class RunArguments(TrainingArguments):
 def main(arguments: list[str] | None = None) -> None:
     """Train, save and record one run."""
     quiet_libraries()
-    data, splits, architecture, run = parse(
-        (CatalogueArguments, SplitArguments, ModelArguments, RunArguments), arguments
+    data, splits, stream, architecture, run = parse(
+        (CatalogueArguments, SplitArguments, StreamArguments, ModelArguments, RunArguments), arguments
     )
     try:
-        if run.train_sampling_strategy == "group_by_length" and architecture.text_mode == "frozen":
-            raise ValueError("train_sampling_strategy=group_by_length: a plot encoder that is frozen pads no batches.")
-        if run.augment and architecture.vision_mode == "frozen" and run.feature_cache != "none":
-            raise ValueError(
-                "augment: every epoch has other posters, and the features of a frozen poster encoder would be those of "
-                "none of them. With --feature_cache none the encoder runs in every step."
-            )
+        check_settings(stream, architecture, run)
         checkpoint = resume_point(run.resume_from_checkpoint, run.output_dir)
-        catalogue = data.load()
-        held_out = None
-        if run.eval_strategy != "no":
-            check_metric(run.metric_for_best_model)
-            if splits.eval_split == "validation":
+        evaluates, held_out = run.eval_strategy != "no", None
+        if stream.streaming:
+            judged = stream.open(data, [splits.eval_split]).movies() if evaluates else None
+        else:
+            catalogue = data.load()
+            if evaluates and splits.eval_split == "validation":
                 catalogue = catalogue.with_validation()
-        movies = catalogue.movies(splits.train_splits)
+            movies = catalogue.movies(splits.train_splits)
+            judged = catalogue.movies([splits.eval_split]) if evaluates else None
         set_seed(run.seed)
         model, processor = architecture.build()
-        pairs = MoviePairs(movies, processor, seed=run.seed, augment=run.augment, genres=run.genre_weight > 0)
-        if run.eval_strategy != "no":
-            movies = catalogue.movies([splits.eval_split])
-            held_out = MoviePairs(movies, processor, plots=first_plots(movies))
+        if stream.streaming:
+            share = {"process_index": run.process_index, "processes": run.world_size}
+            share |= {"workers": run.dataloader_num_workers, "seed": run.seed}
+            pairs = stream.open(data, splits.train_splits, processor, augment=run.augment, **share)
+        else:
+            pairs = MoviePairs(movies, processor, seed=run.seed, augment=run.augment, genres=run.genre_weight > 0)
+        if judged is not None:
+            held_out = MoviePairs(judged, processor, plots=first_plots(judged))
         trainer = PosterCLIPTrainer(
             model,
             run,
@@ -141,22 +167,30 @@ def main(arguments: list[str] | None = None) -> None:
             genre_weight=run.genre_weight,
         )
         Path(run.output_dir).mkdir(parents=True, exist_ok=True)
-        if run.feature_cache != "none":
-            for part in filter(None, (pairs, held_out)):
-                add_features(part, trainer, processor, run.feature_cache)
-        trainer.train(resume_from_checkpoint=checkpoint)
     except USER_ERRORS as error:
         stop(error)
 
+    try:
+        for part in (pairs, held_out):
+            if isinstance(part, MoviePairs) and run.feature_cache != "none":
+                add_features(part, trainer, processor, run.feature_cache)
+        trainer.train(resume_from_checkpoint=checkpoint)
+    except (CatalogueError, FloatingPointError, OSError) as error:
+        stop(error)
     trainer.save_model()
     trainer.save_state()
+    if stream.streaming:
+        left_out = trainer.accelerator.reduce(torch.tensor(pairs.bad_rows, device=run.device))
+        record = {"catalogue": {"source": data.catalogue, **pairs.report(), "bad_rows": {"count": int(left_out)}}}
+    elif trainer.is_world_process_zero():
+        prints = {name: fingerprint(catalogue.movies([name])) for name in splits.train_splits}
+        record = {"catalogue": catalogue.report(), "data_fingerprint": prints}
     if trainer.is_world_process_zero():
         write_results(
             Path(run.output_dir) / "training.json",
             {
-                "catalogue": catalogue.report(),
+                **record,
                 "train_splits": splits.train_splits,
-                "data_fingerprint": {name: fingerprint(catalogue.movies([name])) for name in splits.train_splits},
                 "model": vars(architecture),
                 "config": json.loads(model.config.to_json_string()),
                 "arguments": run.to_sanitized_dict(),
@@ -173,10 +207,25 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"The model is in {run.output_dir}{which}")
 
 
-def check_metric(name: str | None) -> None:
-    """ValueError for a metric that no evaluation reports, before a run finds out at its first checkpoint."""
-    if name and name.removeprefix("eval_") not in ("loss", *METRICS):
-        raise ValueError(f"metric_for_best_model: there is no {name!r}; there are loss, {', '.join(METRICS)}.")
+def check_settings(stream: StreamArguments, architecture: ModelArguments, run: RunArguments) -> None:
+    """ValueError, before anything is loaded, for settings that contradict each other."""
+    metric = (run.metric_for_best_model or "loss").removeprefix("eval_")
+    if run.eval_strategy != "no" and metric not in ("loss", *METRICS):
+        raise ValueError(f"metric_for_best_model: there is no {metric!r}; there are loss, {', '.join(METRICS)}.")
+    grouped = run.train_sampling_strategy == "group_by_length"
+    if grouped and architecture.text_mode == "frozen":
+        raise ValueError("train_sampling_strategy=group_by_length: a plot encoder that is frozen pads no batches.")
+    if run.augment and architecture.vision_mode == "frozen" and run.feature_cache != "none":
+        raise ValueError(
+            "augment: every epoch has other posters, and the features of a frozen poster encoder would be those of "
+            "none of them. With --feature_cache none the encoder runs in every step."
+        )
+    if stream.streaming:
+        if run.max_steps < 1:
+            raise ValueError("Nobody knows how long a stream is: say by --max_steps how long to train on it.")
+        whole = {"group_by_length": grouped, "genre_weight": run.genre_weight}
+        if named := [name for name, value in whole.items() if value]:
+            raise ValueError(f"{', '.join(named)}: not on a stream, whose movies are not known before they come.")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from datasets import Dataset, Features
 from datasets import Image as ImageFeature
 from PIL import Image
 
-from processing.posters import check_poster, check_posters
+from processing.posters import check_posters, read_poster
 from processing.processing_posterclip import to_rgb
 
 
@@ -94,8 +94,8 @@ GOOD = {
 
 @pytest.mark.parametrize(("file", "left", "right"), GOOD.values(), ids=GOOD)
 def test_unusual_posters_are_good_and_look_right(file, left, right):
-    check_poster(file)
     rgb = to_rgb(Image.open(io.BytesIO(file)))
+    assert read_poster(file) == rgb
     assert rgb.mode == "RGB"
     corners = [rgb.getpixel((0, 0)), rgb.getpixel((rgb.width - 1, rgb.height - 1))]
     np.testing.assert_allclose(corners, [left, right], atol=4)
@@ -103,8 +103,7 @@ def test_unusual_posters_are_good_and_look_right(file, left, right):
 
 def test_an_exif_rotation_is_applied():
     file = rotated(half(RED, BLUE, (16, 8)))
-    check_poster(file)
-    rgb = to_rgb(Image.open(io.BytesIO(file)))
+    rgb = read_poster(file)
     assert rgb.size == (8, 16)
     np.testing.assert_allclose([rgb.getpixel((4, 1)), rgb.getpixel((4, 14))], [RED, BLUE], atol=12)
 
@@ -131,14 +130,14 @@ def test_bad_posters_say_why(file, reason, tmp_path):
     (tmp_path / "45.jpg").write_bytes(file)
     for poster in (file, tmp_path / "45.jpg"):
         with pytest.raises(ValueError, match=reason):
-            check_poster(poster)
+            read_poster(poster)
 
 
 def test_files_that_are_not_there(tmp_path):
     with pytest.raises(ValueError, match="no such file"):
-        check_poster(tmp_path / "45.jpg")
+        read_poster(tmp_path / "45.jpg")
     with pytest.raises(ValueError, match="directory"):
-        check_poster(tmp_path)
+        read_poster(tmp_path)
 
 
 @pytest.mark.filterwarnings("error::PIL.Image.DecompressionBombWarning")
