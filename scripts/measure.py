@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from modeling import PosterCLIPConfig, PosterCLIPModel
-from modeling.towers import set_mode
+from modeling.modes import set_mode
 from processing import PosterCLIPProcessor
 
 Towers = tuple[PreTrainedConfig, PreTrainedConfig]
