@@ -74,6 +74,7 @@ def backward_in_chunks(
             share = (output.image_embeds * image_share[rows]).sum() + (output.text_embeds * text_share[rows]).sum()
             # Processes that average gradients wait for one of every weight, of those in the logits too.
             (share + 0 * output.logits_per_image.sum()).backward()
+            del output, share
     return value.detach()
 
 

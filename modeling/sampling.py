@@ -1,12 +1,29 @@
-"""The order of an epoch in which the plots of a batch are of similar lengths, so that little of it is padding."""
+"""Which epoch it is, and an order of its rows in which the plots of a batch are of similar lengths."""
 
 import random
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch.utils.data import Sampler
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_pt_utils import get_length_grouped_indices
+
+
+class EpochCallback(TrainerCallback):
+    """Tells the training data which epoch it is, by its attribute `epoch`.
+
+    A method named `set_epoch` would be called by the data loaders as well: not when they resume within an epoch,
+    and with a count of their own when they evaluate. Either makes a resumed run another one.
+    """
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Pass the epoch on to a dataset that wants to know."""
+        dataset = kwargs["train_dataloader"].dataset
+        if hasattr(dataset, "epoch"):
+            dataset.epoch = int(state.epoch or 0)
 
 
 class Lengths(Protocol):

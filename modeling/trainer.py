@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather
 from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput, has_length
 
 from .arguments import check_arguments
@@ -20,27 +20,11 @@ from .gradient_cache import backward_in_chunks
 from .lora import adapted_towers, load_adapter, merged_state_dict, save_adapter
 from .losses import LOSSES, positives_by_id, soft_targets, symmetric_loss
 from .modeling_posterclip import PosterCLIPModel
-from .sampling import LengthGroupedSampler
+from .sampling import EpochCallback, LengthGroupedSampler
 from .towers import is_frozen, layer_groups
 
 # In a checkpoint of a model with LoRA: what trained, beside the merged weights.
 ADAPTER_FOLDER = "adapter"
-
-
-class EpochCallback(TrainerCallback):
-    """Tells the training data which epoch it is, by its attribute `epoch`.
-
-    A method named `set_epoch` would be called by the data loaders as well: not when they resume within an epoch,
-    and with a count of their own when they evaluate. Either makes a resumed run another one.
-    """
-
-    def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Pass the epoch on to a dataset that wants to know."""
-        dataset = kwargs["train_dataloader"].dataset
-        if hasattr(dataset, "epoch"):
-            dataset.epoch = int(state.epoch or 0)
 
 
 class PosterCLIPTrainer(Trainer):
@@ -122,7 +106,7 @@ class PosterCLIPTrainer(Trainer):
     ) -> Any:
         """The loss of the joint batch; a mean over its pairs, so accumulation steps are averaged, not summed."""
         inputs, about = _split(inputs)
-        outputs = model(**self._with_pixel_values(inputs))
+        outputs = model(**self._model_inputs(inputs))
         loss = self._joint_loss(outputs.image_embeds, outputs.text_embeds, about)
         return (loss, outputs) if return_outputs else loss
 
@@ -174,7 +158,7 @@ class PosterCLIPTrainer(Trainer):
             inputs,
             self.chunk_size,
             loss,
-            prepare=self._with_pixel_values,
+            prepare=self._model_inputs,
             backward=self.accelerator.backward,
             autocast=self.compute_loss_context_manager,
             no_sync=lambda: self.accelerator.no_sync(model),
@@ -186,19 +170,23 @@ class PosterCLIPTrainer(Trainer):
         with self.compute_loss_context_manager():
             if is_frozen(model.vision_model) and inputs.keys() & {"pixels", "pixel_values"}:
                 name = "pixels" if "pixels" in inputs else "pixel_values"
-                blocks = [self._with_pixel_values({name: rows}) for rows in inputs.pop(name).split(ROWS)]
+                blocks = (self._model_inputs({name: rows}) for rows in inputs.pop(name).split(ROWS))
                 inputs["image_features"] = torch.cat([poster_features(model, **block) for block in blocks])
             if is_frozen(model.text_model) and "input_ids" in inputs:
                 plots = {name: inputs.pop(name) for name in ("input_ids", "attention_mask")}
                 inputs["text_features"] = plot_features(model, **plots)
         return inputs
 
-    def _with_pixel_values(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        if "pixels" not in inputs:
-            return inputs
-        collator: Any = self.data_collator
-        rest = {name: value for name, value in inputs.items() if name != "pixels"}
-        return {"pixel_values": collator.pixel_values(inputs["pixels"]), **rest}
+    def _model_inputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Of some rows of a batch: posters as values, not bytes, and plots without padding that only others need."""
+        inputs = dict(inputs)
+        if "pixels" in inputs:
+            collator: Any = self.data_collator
+            inputs["pixel_values"] = collator.pixel_values(inputs.pop("pixels"))
+        if "attention_mask" in inputs:
+            used = inputs["attention_mask"].any(0)
+            inputs.update({name: inputs[name][:, used] for name in ("input_ids", "attention_mask")})
+        return inputs
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """Weights that decay: matrices and kernels, not scale, biases, norms, class tokens and positions."""
@@ -245,7 +233,7 @@ class PosterCLIPTrainer(Trainer):
         """The embeddings and movie ids of a batch; its loss would depend on what else happens to be in it."""
         inputs, about = _split(self._prepare_inputs(inputs))
         with torch.no_grad(), self.compute_loss_context_manager():
-            outputs = model(**self._with_pixel_values(inputs))
+            outputs = model(**self._model_inputs(inputs))
         return None, (outputs.image_embeds.float(), outputs.text_embeds.float()), about["labels"]
 
     def evaluation_loop(

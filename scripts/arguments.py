@@ -123,5 +123,8 @@ USER_ERRORS = (ImportError, OSError, RuntimeError, StrictDataclassError, ValueEr
 
 
 def stop(error: Exception) -> NoReturn:
-    """End the command with the error's message alone; that of a data loader's worker has its traceback before it."""
-    sys.exit(f"error: {str(error).rpartition(f'{type(error).__name__}: ')[2]}")
+    """End the command with the error's message alone."""
+    message = str(error)
+    if message.startswith("Caught "):  # by a data loader's worker, which puts its traceback before
+        message = message.rpartition(f"{type(error).__name__}: ")[2]
+    sys.exit(f"error: {message}")

@@ -9,6 +9,7 @@ from PIL import Image
 
 from processing.retrieval import format_table, pool_rows, seed_rows
 from processing.stories import read_stories
+from scripts.benchmark import tables
 from tests.elsewhere import run_without_clone
 from tests.tiny import tiny_model, tiny_processor
 
@@ -55,3 +56,7 @@ def test_the_tables_are_those_of_the_result_files(name):
     assert format_table(pool_rows(results["metrics"])) in README
     if "seed_protocol" in results:
         assert format_table(seed_rows(results["seed_protocol"])) in README
+
+
+def test_the_benchmarks_tables_are_those_of_its_result_file():
+    assert tables(json.loads((ROOT / "results" / "benchmark.json").read_text(encoding="utf-8"))) in README

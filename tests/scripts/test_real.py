@@ -5,6 +5,7 @@ The smallest split stands in for the training movies.
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,12 +35,12 @@ def folder(tmp_path_factory) -> Path:
 def movies(folder) -> list[str]:
     """Flags that name the held-out movies alone: every run reads and checks all there are."""
     source, few = Path(os.environ["POSTERCLIP_MOVIES"]), folder / "movies"
-    few.mkdir()
     rows = [json.loads(line) for line in (source / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
-    held_out = [json.dumps(row) for row in rows if row["split"] != "train"]
-    (few / "metadata.jsonl").write_text("\n".join(held_out), encoding="utf-8")
-    for posters in {Path(row["file_name"]).parts[0] for row in rows}:
-        (few / posters).symlink_to((source / posters).resolve())
+    held_out = [row for row in rows if row["split"] != "train"]
+    for row in held_out:
+        (few / row["file_name"]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / row["file_name"], few / row["file_name"])
+    (few / "metadata.jsonl").write_text("\n".join(map(json.dumps, held_out)), encoding="utf-8")
     return ["--catalogue", str(few), "--plot_columns", "intro", "--train_splits", "validation"]
 
 

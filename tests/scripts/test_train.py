@@ -188,8 +188,17 @@ def test_a_bad_poster_stops_the_run_before_it_starts_or_is_counted(catalogue, to
     assert record["bad_rows"]["count"] == 1 and record["rows"]["train"] == 7
 
 
-def test_a_run_resumed_by_the_script_ends_with_the_same_weights(catalogue, towers, tmp_path):
-    settings = ["--catalogue", str(catalogue), *towers, *QUICK, "--save_steps", "1", "--save_total_limit", "9"]
+@pytest.mark.parametrize(
+    "modes",
+    [
+        [],
+        ["--vision_mode", "frozen", "--text_mode", "lora", "--train_sampling_strategy", "group_by_length"],
+        ["--vision_mode", "frozen", "--augment", "True", "--feature_cache", "none"],
+    ],
+    ids=["full", "from the cache", "augmented"],
+)
+def test_a_run_resumed_by_the_script_ends_with_the_same_weights(modes, catalogue, towers, tmp_path):
+    settings = ["--catalogue", str(catalogue), *towers, *modes, *QUICK, "--save_steps", "1", "--save_total_limit", "9"]
     settings += ["--gradient_accumulation_steps", "2", "--per_device_train_batch_size", "2", "--chunk_size", "1"]
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     train.main([*settings, "--output_dir", str(whole)])
