@@ -65,6 +65,7 @@ class BenchmarkArguments:
     pairs: list[int] = field(
         default_factory=lambda: [32, 128, 512, 1024], metadata={"help": "Batch sizes for the gradient cache."}
     )
+    chunk_size: int = field(default=32, metadata={"help": "Pairs in the encoders at a time, likewise."})
     movies: int | None = field(default=None, metadata={"help": "Take so many of the train split, to try it out."})
 
     def setup(self, movies: Dataset, scratch: str) -> Setup:
@@ -75,7 +76,10 @@ class BenchmarkArguments:
             raise ValueError(f"{self.output} cannot be written: name a file that ends in .json.")
         if self.movies is not None and not 2 <= self.movies <= len(movies):
             raise ValueError(f"movies: {self.movies} is none of 2..{len(movies)}, the size of the train split.")
-        setup = Setup(movies, self.vision, self.text, Path(scratch), pairs=sorted(set(self.pairs)))
+        if self.chunk_size < 1:
+            raise ValueError(f"chunk_size: {self.chunk_size} is less than a pair.")
+        pairs = sorted(set(self.pairs))
+        setup = Setup(movies, self.vision, self.text, Path(scratch), pairs=pairs, chunk_size=self.chunk_size)
         setup.movies = setup.part(self.movies or len(movies))
         if "gradient_cache" in self.sections and not 2 <= setup.pairs[0] <= setup.pairs[-1] <= len(setup.movies):
             raise ValueError(f"pairs: a batch has 2 to {len(setup.movies)} pairs, the movies of the train split.")

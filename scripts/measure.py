@@ -57,7 +57,7 @@ class Setup:
     small: Towers = field(default_factory=_small)
     batch: int = 32
     pairs: Sequence[int] = (32, 128, 512, 1024)
-    chunk_size: int = 16
+    chunk_size: int = 32
     count: int = 256
     rounds: int = 3
 

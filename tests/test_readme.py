@@ -58,5 +58,6 @@ def test_the_tables_are_those_of_the_result_files(name):
         assert format_table(seed_rows(results["seed_protocol"])) in README
 
 
-def test_the_benchmarks_tables_are_those_of_its_result_file():
-    assert tables(json.loads((ROOT / "results" / "benchmark.json").read_text(encoding="utf-8"))) in README
+@pytest.mark.parametrize("name", ["benchmark", "gradient_cache"])
+def test_the_benchmarks_tables_are_those_of_its_result_files(name):
+    assert tables(json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))) in README
