@@ -36,6 +36,10 @@ def check_arguments(
             args.train_sampling_strategy == "batch_rebalance",
             "its batches differ in size, and a movie is compared with the others of its batch",
         ),
+        "dispatch_batches": (
+            getattr(args.accelerator_config, "dispatch_batches", None),
+            "each process reads its own rows",
+        ),
         "label_smoothing_factor": (args.label_smoothing_factor, "positives are movies, not classes"),
         "batch_eval_metrics": (args.batch_eval_metrics, "metrics are those of the whole pool"),
         "eval_do_concat_batches": (not args.eval_do_concat_batches, "metrics are those of the whole pool"),

@@ -3,29 +3,29 @@
     FOLDER/<what computes the features>/<what the file holds>.arrow
 
 The folder's name is a hash of all that a feature depends on beside its poster or plot: weights, settings, dtype,
-library versions. A file's name is the hash of its bytes. So features of another encoder are never found, a file that
-is damaged or half-written does not match its name, and runs that fill one cache at the same time write files of their
-own. Files are whole or absent: they are written under another name first.
+device and threads, library versions. A file's name is the hash of its bytes. So features of another encoder are never
+found, a file that is damaged or half-written does not match its name, and runs that fill one cache at the same time
+write files of their own. Files are whole or absent: they are written under another name first.
 """
 
 import hashlib
 import json
 import logging
-import platform
 import time
 import uuid
 from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 
-import PIL
 import torch
-import transformers
 from datasets import Dataset, Features, List, Value
 from datasets.arrow_writer import ArrowWriter
 from torch import Tensor
 from transformers import PreTrainedModel
 
+# Another one where this project makes other features of the same poster or plot.
+FORMAT = 1
 ROWS_PER_FILE = 1024
 ABANDONED_AFTER = 24 * 3600  # seconds
 
@@ -103,7 +103,8 @@ class FeatureCache:
         for file in sorted(self.folder.glob("*.arrow")):
             if _hash(file) != file.stem:
                 logger.warning("%s is damaged: its features are computed again.", file)
-                file.unlink(missing_ok=True)
+                with suppress(OSError):
+                    file.unlink()
                 continue
             rows = Dataset.from_file(str(file)).with_format("torch")
             pairs = zip(rows["key"][:], rows["feature"][:], strict=True)
@@ -127,18 +128,21 @@ class FeatureCache:
 
     def _remove_abandoned(self) -> None:
         for part in self.folder.glob("*.partial"):
-            if time.time() - part.stat().st_mtime > ABANDONED_AFTER:
-                part.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # another run has finished it meanwhile
+                if time.time() - part.stat().st_mtime > ABANDONED_AFTER:
+                    part.unlink()
 
 
 def _tower_key(tower: PreTrainedModel, settings: Sequence[str], dtype: torch.dtype) -> str:
     config = tower.config.to_dict()
     for about_files in ("_name_or_path", "name_or_path", "transformers_version", "dtype", "architectures"):
         config.pop(about_files, None)
-    versions = [torch.__version__, transformers.__version__, PIL.__version__, platform.machine()]
-    digest = hashlib.sha256(
-        json.dumps([config, *settings, str(dtype), *versions], sort_keys=True, default=str).encode()
-    )
+    versions = [str(FORMAT), *map(version, ("pillow", "tokenizers", "torch", "transformers"))]
+    device = [tower.device.type, torch.get_float32_matmul_precision()]
+    if tower.device.type == "cpu":  # where a sum is split among threads it rounds otherwise
+        device += [torch.backends.cpu.get_cpu_capability(), str(torch.get_num_threads())]
+    about = [config, *settings, str(dtype), *versions, *device]
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
     for name, weight in sorted(tower.state_dict().items()):
         digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
         digest.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())

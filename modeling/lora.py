@@ -8,11 +8,12 @@ base again, bit for bit.
 peft is imported where it is needed, so that everything else works without it.
 """
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -125,8 +126,18 @@ def save_adapter(model: PosterCLIPModel, folder: str | Path) -> None:
             continue
         tower.peft_config[_NAME].save_pretrained(place)
         weights = {f"{_PREFIX}{key}": value for key, value in get_peft_model_state_dict(tower).items()}
-        save_file(weights, place / _ADAPTER, metadata={"format": "pt"})
+        save_file(weights, place / _ADAPTER, metadata={"format": "pt", "base": _base(tower)})
     save_file(_others(model), Path(folder) / _OTHERS, metadata={"format": "pt"})
+
+
+def _base(tower: PreTrainedModel) -> str:
+    """A hash of the weights that adapters rest on."""
+    weights = {name.replace(".base_layer.", "."): weight for name, weight in tower.state_dict().items()}
+    digest = hashlib.sha256()
+    for name in sorted(name for name in weights if ".lora_" not in name):
+        digest.update(name.encode())
+        digest.update(weights[name].cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _others(model: PosterCLIPModel) -> dict[str, Tensor]:
@@ -178,6 +189,9 @@ def load_adapter(model: PosterCLIPModel, folder: str | Path) -> None:
             )
         expected = {f"{_PREFIX}{key}": value for key, value in get_peft_model_state_dict(tower).items()}
         weights = _read(folder / name / _ADAPTER, expected)
+        with safe_open(folder / name / _ADAPTER, "pt") as file:
+            if (file.metadata() or {}).get("base", _base(tower)) != _base(tower):
+                raise ValueError(f"{folder / name} does not fit: it was trained on other weights than the model's.")
         if lacking := expected.keys() - weights.keys():
             raise ValueError(f"{folder / name / _ADAPTER} lacks {min(lacking)}.")
         set_peft_model_state_dict(tower, weights, _NAME)

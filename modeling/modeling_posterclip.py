@@ -133,6 +133,8 @@ class PosterCLIPModel(PreTrainedModel):
         Weights keep the names they have in the model: `Trainer` restores a checkpoint by exactly these names when
         it resumes or loads the best model, and skips in silence what is named otherwise.
         """
+        if kwargs.get("state_dict") is None and any(".lora_" in name for name, _ in self.named_parameters()):
+            raise ValueError("This model has adapters, which a saved folder could not load: merge them into it first.")
         kwargs.setdefault("save_original_format", False)
         code = f"{PosterCLIPModel.__module__.rsplit('.', 1)[-1]}.{PosterCLIPModel.__name__}"
         self.config.auto_map = {"AutoModel": code, "AutoModelForZeroShotImageClassification": code}

@@ -31,6 +31,9 @@ class Lengths(Protocol):
 
     epoch: int
 
+    def __len__(self) -> int:
+        """The number of items."""
+
     @property
     def lengths(self) -> list[int] | None:
         """One for each item; None where they are not known."""
@@ -67,7 +70,7 @@ class LengthGroupedSampler(Sampler[int]):
 
     def __len__(self) -> int:
         """The number of items."""
-        return len(self.data.lengths or ())
+        return len(self.data)
 
     def __iter__(self) -> Iterator[int]:
         """The order of the epoch that the data is in."""

@@ -2,6 +2,7 @@
 
 import gc
 import re
+import shutil
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -251,10 +252,11 @@ class PosterCLIPTrainer(Trainer):
         return output._replace(metrics={f"{metric_key_prefix}_loss": loss, **(output.metrics or {})})
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        output_dir = output_dir or str(self.args.output_dir)
         if not adapted_towers(self.clip):
+            shutil.rmtree(Path(output_dir) / ADAPTER_FOLDER, ignore_errors=True)  # of a former run into the same folder
             return super()._save(output_dir, state_dict)
         if self.args.should_save:
-            output_dir = output_dir or str(self.args.output_dir)
             super()._save(output_dir, merged_state_dict(self.clip))
             save_adapter(self.clip, Path(output_dir) / ADAPTER_FOLDER)
 

@@ -141,14 +141,22 @@ def same_movie_labels(plots: Sequence[Sequence[str]]) -> list[int]:
     Example:
         >>> same_movie_labels([["A whale."], ["A shark.", "A fish."], ["A fish."]])
         [0, 1, 1]
+        >>> same_movie_labels([["A whale."], ["A shark."], ["A whale.", "A shark."]])
+        [0, 0, 0]
     """
     first: dict[str, int] = {}
-    labels = []
+    parents = list(range(len(plots)))
+
+    def label(index: int) -> int:
+        while parents[index] != index:
+            index = parents[index]
+        return index
+
     for index, texts in enumerate(plots):
-        label = min((first[text] for text in texts if text in first), default=index)
-        labels.append(label)
-        first.update({text: label for text in texts if text not in first})
-    return labels
+        for text in texts:
+            low, high = sorted((label(index), label(first.setdefault(text, index))))
+            parents[high] = low
+    return [label(index) for index in range(len(plots))]
 
 
 def multi_hot(genres: Sequence[Sequence[str] | None]) -> Tensor:

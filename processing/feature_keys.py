@@ -40,7 +40,9 @@ def plot_settings(processor: PosterCLIPProcessor) -> str:
     settings = json.loads(processor.tokenizer.backend_tokenizer.to_str())
     # What the last call left there; each call says both anew.
     del settings["truncation"], settings["padding"]
-    return json.dumps({**settings, "model_max_length": processor.tokenizer.model_max_length}, sort_keys=True)
+    for name in ("model_max_length", "truncation_side", "padding_side"):
+        settings[name] = getattr(processor.tokenizer, name)
+    return json.dumps(settings, sort_keys=True)
 
 
 def _hash(content: bytes) -> str:

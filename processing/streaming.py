@@ -201,7 +201,9 @@ Mend it, or leave such rows out with --on_bad_rows skip.
                     if split not in self.splits:
                         continue
                 movie = read_movie({"id": str(number)} | fields, self.plot_columns)
-                movie |= {"image": image, "poster": _read(image), "has_id": "id" in fields}
+                content = _content(image)
+                movie |= {"image": {"bytes": content, "path": None}, "has_id": "id" in fields}
+                movie["poster"] = read_poster(content)
             except ValueError as error:
                 name = f" (id {str(fields['id'])[:40]})" if "id" in fields else ""
                 file = Path(((image or {}).get("path") or "").split("::")[0]).name
@@ -236,15 +238,15 @@ def _whole(rows: IterableDataset) -> Iterator[dict[str, Any]]:
         raise CatalogueError(f"the stream cannot be read on ({type(error).__name__}: {error})") from error
 
 
-def _read(image: dict[str, Any] | None) -> Any:
-    """The poster of a row, not decoded before; ValueError if it cannot be used."""
+def _content(image: dict[str, Any] | None) -> bytes:
+    """The file of a row's poster; ValueError if there is none."""
     if image is None:
         raise ValueError("no poster")
     if image["bytes"] is not None:
-        return read_poster(image["bytes"])
+        return image["bytes"]
     try:
         with fsspec.open(image["path"], "rb") as file:
-            return read_poster(file.read())
+            return file.read()
     except FileNotFoundError:
         raise ValueError("no such file") from None
 

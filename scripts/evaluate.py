@@ -48,7 +48,7 @@ class EvaluateArguments:
     contact_sheet: Path | None = field(default=None, metadata={"help": "PNG of posters with their best plots."})
     batch_size: int = field(default=32, metadata={"help": "Posters or plots encoded at a time."})
     workers: int = field(default=0, metadata={"help": "Processes that decode posters."})
-    feature_cache: str | None = field(default=None, metadata={"help": "Folder of features to read and fill."})
+    feature_cache: str = field(default="none", metadata={"help": "Folder of features to read and fill, or none."})
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -79,8 +79,11 @@ def main(arguments: list[str] | None = None) -> None:
 
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
     model.eval().requires_grad_(False).to(device)  # type: ignore[arg-type]
-    encoder = Encoder(model, processor, options.batch_size, options.workers, options.feature_cache)
-    embeds = {name: embeddings(encoder, movies) for name, movies in pools.items()}
+    encoder = Encoder(model, processor, options.batch_size, options.workers, options.feature_cache, dtype=model.dtype)
+    try:
+        embeds = {name: embeddings(encoder, movies) for name, movies in pools.items()}
+    except OSError as error:
+        stop(error)
     movies = pools[options.split]
     pool = evaluate_pool(*embeds[options.split], movies["id"], movies["id"])
     results: dict[str, Any] = {

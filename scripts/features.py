@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ class Encoder:
         processor: of the model.
         batch_size: posters or plots at a time.
         workers: processes that decode posters.
-        cache: folder of features; None encodes everything and keeps nothing.
+        cache: folder of features; "none" encodes everything and keeps nothing.
         accelerator: of several processes, each encodes its share of what the cache lacks.
         autocast: a context for the encoders.
         dtype: what they compute in.
@@ -40,7 +41,7 @@ class Encoder:
     processor: PosterCLIPProcessor
     batch_size: int = 32
     workers: int = 0
-    cache: str | None = None
+    cache: str = "none"
     accelerator: Accelerator | None = None
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
     dtype: torch.dtype = torch.float32
@@ -53,7 +54,7 @@ class Encoder:
             batches = PosterBatches(movies.select(rows), self.processor, batch_size=size, workers=workers)
             return encode_posters(self.model, batches, self.autocast)
 
-        if self.cache is None:
+        if self.cache == "none":
             return encode(range(len(movies)))
         settings = [self.model.config.vision_pooling, poster_settings(self.processor)]
         return self._cached(self.model.vision_model, settings, poster_keys(movies), encode)
@@ -65,7 +66,7 @@ class Encoder:
             batches = text_batches([plots[row] for row in rows], self.processor, batch_size=self.batch_size)
             return encode_plots(self.model, batches, self.autocast)
 
-        if self.cache is None:
+        if self.cache == "none":
             return encode(range(len(plots)))
         settings = [self.model.config.text_pooling, plot_settings(self.processor)]
         return self._cached(self.model.text_model, settings, plot_keys(plots), encode)
@@ -73,7 +74,7 @@ class Encoder:
     def _cached(
         self, tower: PreTrainedModel, settings: list[str], keys: list[str], encode: Callable[[Sequence[int]], Tensor]
     ) -> Tensor:
-        cache = FeatureCache(self.cache or "", tower, settings, self.dtype)
+        cache = FeatureCache(Path(self.cache).expanduser(), tower, settings, self.dtype)
         if self.accelerator and self.accelerator.num_processes > 1:
             cache.fill(keys, encode, self.accelerator.process_index, self.accelerator.num_processes)
             self.accelerator.wait_for_everyone()

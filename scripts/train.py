@@ -11,11 +11,11 @@ from huggingface_hub.constants import HF_HOME
 from transformers import TrainingArguments, set_seed
 
 from modeling import PosterCLIPModel
-from modeling.arguments import resume_point
+from modeling.arguments import check_arguments, resume_point
 from modeling.modes import DEFAULT_LORA_RANK, check_modes, set_mode
 from modeling.trainer import PosterCLIPTrainer
 from processing import PosterCLIPProcessor
-from processing.catalogue import CatalogueError, fingerprint
+from processing.catalogue import fingerprint
 from processing.collation import MoviePairs, PairCollator, first_plots
 from processing.results import write_results
 from processing.retrieval import METRICS, trainer_metrics
@@ -175,7 +175,7 @@ def main(arguments: list[str] | None = None) -> None:
             if isinstance(part, MoviePairs) and run.feature_cache != "none":
                 add_features(part, trainer, processor, run.feature_cache)
         trainer.train(resume_from_checkpoint=checkpoint)
-    except (CatalogueError, FloatingPointError, OSError) as error:
+    except (FloatingPointError, OSError, ValueError) as error:
         stop(error)
     trainer.save_model()
     trainer.save_state()
@@ -209,13 +209,15 @@ def main(arguments: list[str] | None = None) -> None:
 
 def check_settings(stream: StreamArguments, architecture: ModelArguments, run: RunArguments) -> None:
     """ValueError, before anything is loaded, for settings that contradict each other."""
+    check_arguments(run, run.chunk_size, run.layer_decay, run.genre_weight)
     metric = (run.metric_for_best_model or "loss").removeprefix("eval_")
     if run.eval_strategy != "no" and metric not in ("loss", *METRICS):
         raise ValueError(f"metric_for_best_model: there is no {metric!r}; there are loss, {', '.join(METRICS)}.")
     grouped = run.train_sampling_strategy == "group_by_length"
     if grouped and architecture.text_mode == "frozen":
         raise ValueError("train_sampling_strategy=group_by_length: a plot encoder that is frozen pads no batches.")
-    if run.augment and architecture.vision_mode == "frozen" and run.feature_cache != "none":
+    cached = run.feature_cache != "none" and not stream.streaming
+    if run.augment and architecture.vision_mode == "frozen" and cached:
         raise ValueError(
             "augment: every epoch has other posters, and the features of a frozen poster encoder would be those of "
             "none of them. With --feature_cache none the encoder runs in every step."
@@ -223,6 +225,8 @@ def check_settings(stream: StreamArguments, architecture: ModelArguments, run: R
     if stream.streaming:
         if run.max_steps < 1:
             raise ValueError("Nobody knows how long a stream is: say by --max_steps how long to train on it.")
+        if stream.shuffle_buffer < 1:
+            raise ValueError(f"shuffle_buffer: {stream.shuffle_buffer} rows cannot be shuffled.")
         whole = {"group_by_length": grouped, "genre_weight": run.genre_weight}
         if named := [name for name, value in whole.items() if value]:
             raise ValueError(f"{', '.join(named)}: not on a stream, whose movies are not known before they come.")

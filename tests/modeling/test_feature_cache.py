@@ -173,8 +173,6 @@ def test_runs_may_fill_one_cache_at_the_same_time(tmp_path):
 
 
 def test_processes_share_what_is_missing(tmp_path):
-    cache = cache_of(tmp_path)
-    cache.features(KEYS[:10], encode)
     shares: list[list[int]] = [[], []]
     for process, share in enumerate(shares):
         # Both have looked before either writes.

@@ -273,3 +273,20 @@ def test_a_run_leaves_a_plain_model_that_loads_without_the_clone_and_peft(tmp_pa
         again = tiny_model(vision, text)
         load_adapter(again, folder / "adapter")
         assert_equal(outputs(again), output)
+
+
+def test_an_adapter_goes_onto_the_weights_that_it_was_trained_on_and_no_others(tmp_path):
+    model = tiny_model_in_modes("vit", "bert", "lora,frozen")
+    save_adapter(model, tmp_path)
+    load_adapter(tiny_model("vit", "bert"), tmp_path)
+    with pytest.raises(ValueError, match=r"vision_model does not fit: it was trained on other weights"):
+        load_adapter(tiny_model("vit", "bert", seed=1), tmp_path)
+
+
+def test_a_model_with_adapters_is_not_saved_as_a_folder_that_nothing_could_load(tmp_path):
+    model = tiny_model_in_modes("vit", "bert", "lora,frozen")
+    with pytest.raises(ValueError, match="merge them"):
+        model.save_pretrained(tmp_path / "model")
+    merge(model)
+    model.save_pretrained(tmp_path / "model")
+    assert PosterCLIPModel.from_pretrained(tmp_path / "model")

@@ -25,6 +25,8 @@ def test_settings_are_those_that_change_the_tensors(tmp_path):
     for same in (processor, PosterCLIPProcessor.from_pretrained(tmp_path)):
         assert (poster_settings(same), plot_settings(same)) == before
     assert plot_settings(tiny_processor(max_length=8)) != before[1]
+    processor.tokenizer.truncation_side = "left"
+    assert plot_settings(processor) != before[1]
     processor.image_processor.resample = 0
     assert poster_settings(processor) != before[0]
 

@@ -84,7 +84,7 @@ def test_chunks_and_two_processes_give_the_weights_of_one_batch(loss, movies, to
         "scripts.train",
     ]
     two = run("two", "--per_device_train_batch_size", "64", "--ddp_backend", "gloo", "--chunk_size", "50")
-    done = subprocess.run([*launch, "-m", "scripts.train", *two], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([*launch, *two], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
 
     start, whole = load_file(Path(towers[3]) / "model.safetensors"), weights(tmp_path / "whole")
