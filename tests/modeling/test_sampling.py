@@ -17,6 +17,9 @@ class Plots:
     epoch: int = 0
     lengths: list[int] = field(default_factory=plot_lengths)
 
+    def __len__(self) -> int:
+        return len(self.lengths)
+
 
 def padding(lengths: list[int], order: list[int], size: int = 16) -> float:
     """The share of padding among all tokens."""
