@@ -257,7 +257,7 @@ def test_a_run_leaves_a_plain_model_that_loads_without_the_clone_and_peft(tmp_pa
             tiny_model_in_modes(vision, text, "lora,lora"),
             arguments,
             data_collator=PairCollator(tiny_processor()),
-            train_dataset=MoviePairs(tiny_movies(8)),
+            train_dataset=MoviePairs(tiny_movies(8), tiny_processor()),
             processing_class=tiny_processor(),
         )
         trainer.train()
