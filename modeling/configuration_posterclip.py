@@ -59,6 +59,8 @@ class PosterCLIPConfig(PreTrainedConfig):
         logit_scale_init_value: the learnable temperature starts at exp of this; 2.6592 is CLIP's ln(1 / 0.07).
         logit_bias_init_value: where the sigmoid loss's learnable bias starts; -10 is SigLIP's. The contrastive
             loss has none.
+        poster_text: whether the image side also reads what is printed on a poster, with the plot encoder.
+        lexical_dim: so many dimensions of an embedding are a hashed bag of the text's tokens; 0 for none.
 
     Every field is checked when the configuration is made; an error names the field, and of a misspelt one the right.
 
@@ -84,6 +86,8 @@ class PosterCLIPConfig(PreTrainedConfig):
     loss: Literal["contrastive", "sigmoid"] = "contrastive"
     logit_scale_init_value: float | int = 2.6592
     logit_bias_init_value: float | int = -10.0
+    poster_text: bool = False
+    lexical_dim: int = 0
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Refuse misspelt fields, build the two encoder configurations, choose the poolings."""
@@ -104,6 +108,13 @@ class PosterCLIPConfig(PreTrainedConfig):
         """The embedding space needs a dimension."""
         if self.projection_dim < 1:
             raise ValueError(f"projection_dim must be at least 1, not {self.projection_dim}.")
+
+    def validate_lexical(self) -> None:
+        """Words can only be shared where both sides have some."""
+        if self.lexical_dim < 0:
+            raise ValueError(f"lexical_dim must be at least 0, not {self.lexical_dim}.")
+        if self.lexical_dim and not self.poster_text:
+            raise ValueError(f"lexical_dim={self.lexical_dim} needs poster_text: posters have no words without it.")
 
     def validate_pooling(self) -> None:
         """A pooling that the family does not have would read a meaningless vector."""

@@ -39,12 +39,22 @@ def plot_features(model: PosterCLIPModel, input_ids: Tensor, attention_mask: Ten
         input_ids: (plots, tokens).
         attention_mask: (plots, tokens), 0 where a token is padding.
     """
-    size = _rows_at_a_time(input_ids.device)
-    features = []
+    return _text_features(model.text_features, input_ids, attention_mask)
+
+
+@torch.no_grad()
+def poster_text_features(model: PosterCLIPModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    """As `plot_features`, of what is printed on posters: zeros where a row of the mask is."""
+    return _text_features(model.poster_text_features, input_ids, attention_mask)
+
+
+def _text_features(features: Callable[..., Tensor], input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    size, rows = _rows_at_a_time(input_ids.device), []
     for ids, mask in zip(input_ids.split(size), attention_mask.split(size), strict=True):
         used = mask.any(0)
-        features.append(model.text_features(ids[:, used], mask[:, used]))
-    return torch.cat(features)
+        used[0] = True
+        rows.append(features(ids[:, used], mask[:, used]))
+    return torch.cat(rows)
 
 
 def _rows_at_a_time(device: torch.device) -> int:
@@ -94,8 +104,11 @@ def _encode(
 
 
 @torch.no_grad()
-def embed(model: PosterCLIPModel, image_features: Tensor, text_features: Tensor) -> tuple[Tensor, Tensor]:
-    """Normalised embeddings of pooled features, (posters, projection_dim) and (plots, projection_dim), on the CPU."""
-    images = model(image_features=image_features.to(model.device)).image_embeds
-    texts = model(text_features=text_features.to(model.device)).text_embeds
+def embed(
+    model: PosterCLIPModel, image_features: Tensor, text_features: Tensor, poster_text_features: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Normalised embeddings of features, (posters, dimensions) and (plots, dimensions), on the CPU."""
+    words = None if poster_text_features is None else poster_text_features.to(model.device)
+    images = model.embed_posters(image_features.to(model.device), words)
+    texts = model.embed_texts(text_features.to(model.device))
     return images.float().cpu(), texts.float().cpu()

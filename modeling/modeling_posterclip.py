@@ -12,8 +12,13 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling, ModelOutput
 
 from .configuration_posterclip import PosterCLIPConfig
+from .lexical import TokenBag
 from .losses import LOSSES, positives_by_id, symmetric_loss
 from .towers import build_tower, feature_size, is_frozen, load_tower, pool, tower_config
+
+
+# How much a poster with words is moved towards its looks, before training.
+VISION_WEIGHT = 0.1
 
 
 @dataclass
@@ -24,8 +29,8 @@ class PosterCLIPOutput(ModelOutput):
         loss: scalar, when labels were given or `return_loss` was set.
         logits_per_image: (posters, plots), scaled cosine similarities.
         logits_per_text: (plots, posters), their transpose.
-        image_embeds: (posters, projection_dim), L2-normalised.
-        text_embeds: (plots, projection_dim), L2-normalised.
+        image_embeds: (posters, projection_dim + lexical_dim), L2-normalised.
+        text_embeds: (plots, projection_dim + lexical_dim), L2-normalised.
     """
 
     loss: Tensor | None = None
@@ -69,6 +74,11 @@ class PosterCLIPModel(PreTrainedModel):
         self.text_model = build_tower(config.text_config, config.text_pooling)
         self.visual_projection = nn.Linear(feature_size(config.vision_config), config.projection_dim, bias=False)
         self.text_projection = nn.Linear(feature_size(config.text_config), config.projection_dim, bias=False)
+        if config.poster_text:
+            self.vision_weight = nn.Parameter(torch.tensor(VISION_WEIGHT))
+        if config.lexical_dim:
+            self.lexical = TokenBag(config.text_config.vocab_size, config.lexical_dim)
+            self.lexical_weight = nn.Parameter(torch.tensor(1.0))
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init_value)))
         if config.loss == "sigmoid":
             self.logit_bias = nn.Parameter(torch.tensor(float(config.logit_bias_init_value)))
@@ -89,6 +99,13 @@ class PosterCLIPModel(PreTrainedModel):
         if isinstance(module, PosterCLIPModel):
             for projection in (self.visual_projection, self.text_projection):
                 init.normal_(projection.weight, std=projection.in_features**-0.5)
+            if self.config.poster_text:
+                # An orthogonal map keeps similarities: posters' words find plots as they do without any training.
+                init.orthogonal_(self.text_projection.weight)
+                init.constant_(self.vision_weight, VISION_WEIGHT)
+            if self.config.lexical_dim:
+                self.lexical.reset()
+                init.ones_(self.lexical_weight)
             init.constant_(self.logit_scale, self.config.logit_scale_init_value)
             if self.config.loss == "sigmoid":
                 init.constant_(self.logit_bias, self.config.logit_bias_init_value)
@@ -154,8 +171,23 @@ class PosterCLIPModel(PreTrainedModel):
         return pool(self._look(pixel_values), self.config.vision_pooling)
 
     def text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Pooled features of plots, before the projection: (plots, feature)."""
-        return pool(self._read(input_ids, attention_mask), self.config.text_pooling, attention_mask)
+        """Pooled features of plots, before the projection, and their bag of tokens: (plots, feature + lexical_dim)."""
+        pooled = pool(self._read(input_ids, attention_mask), self.config.text_pooling, attention_mask)
+        return self.with_bag(pooled, input_ids, attention_mask)
+
+    def poster_text_features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """As `text_features`, of posters' words: (posters, feature + lexical_dim), zeros where a poster has none."""
+        has_text = attention_mask.any(1, keepdim=True)
+        # Attention over nothing is not a number in some encoders.
+        first = torch.arange(attention_mask.shape[1], device=attention_mask.device) == 0
+        features = self.text_features(input_ids, torch.where(has_text, attention_mask, first))
+        return torch.where(has_text, features, 0)
+
+    def with_bag(self, pooled: Tensor, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """Pooled features of texts, (texts, feature), and after them their bags of tokens if the model has such."""
+        if not self.config.lexical_dim:
+            return pooled
+        return torch.cat([pooled, self.lexical(input_ids, attention_mask).to(pooled.dtype)], dim=1)
 
     def get_image_features(self, pixel_values: Tensor, **kwargs: Any) -> BaseModelOutputWithPooling:
         """The encoder's output, its `pooler_output` replaced by the projected, not normalised, feature."""
@@ -180,8 +212,11 @@ class PosterCLIPModel(PreTrainedModel):
         pixel_values: Tensor | None = None,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
+        poster_input_ids: Tensor | None = None,
+        poster_attention_mask: Tensor | None = None,
         image_features: Tensor | None = None,
         text_features: Tensor | None = None,
+        poster_text_features: Tensor | None = None,
         labels: Tensor | None = None,
         return_loss: bool | None = None,
         return_dict: bool | None = None,
@@ -192,8 +227,11 @@ class PosterCLIPModel(PreTrainedModel):
             pixel_values: (posters, 3, height, width).
             input_ids: (plots, tokens).
             attention_mask: (plots, tokens), 0 where a token is padding.
+            poster_input_ids: (posters, tokens), what is printed on the posters; only read together with the posters.
+            poster_attention_mask: (posters, tokens), likewise; 0 in a whole row for a poster without text.
             image_features: (posters, feature), from `vision_features`, instead of `pixel_values`.
             text_features: (plots, feature), from `text_features`, instead of `input_ids`.
+            poster_text_features: (posters, feature), from `poster_text_features`, instead of `poster_input_ids`.
             labels: (pairs,) the movie id of each poster and of the plot at the same place, or (pairs, keys) of which
                 one in common is enough; gives a loss in which everything of the same movie is a positive.
             return_loss: gives a loss without labels: every pair is a movie of its own.
@@ -203,12 +241,14 @@ class PosterCLIPModel(PreTrainedModel):
             image_features = self.vision_features(pixel_values)
         if text_features is None and input_ids is not None:
             text_features = self.text_features(input_ids, attention_mask)
+        if poster_text_features is None and poster_input_ids is not None and self.config.poster_text:
+            poster_text_features = self.poster_text_features(poster_input_ids, poster_attention_mask)
 
         image_embeds = text_embeds = logits = loss = None
         if image_features is not None:
-            image_embeds = F.normalize(self.visual_projection(image_features.to(self.dtype)), dim=-1)
+            image_embeds = self.embed_posters(image_features, poster_text_features)
         if text_features is not None:
-            text_embeds = F.normalize(self.text_projection(text_features.to(self.dtype)), dim=-1)
+            text_embeds = self.embed_texts(text_features)
         if image_embeds is not None and text_embeds is not None:
             logits = self.similarity(image_embeds, text_embeds)
         if labels is not None or return_loss:
@@ -221,6 +261,43 @@ class PosterCLIPModel(PreTrainedModel):
             text_embeds=text_embeds,
         )
         return output if return_dict is not False else output.to_tuple()
+
+    def embed_texts(self, text_features: Tensor) -> Tensor:
+        """Normalised embeddings of `text_features`, (texts, projection_dim + lexical_dim)."""
+        pooled, bags = self._parts(text_features)
+        return self._embed(F.normalize(self.text_projection(pooled), dim=-1), bags)
+
+    def embed_posters(self, image_features: Tensor, poster_text_features: Tensor | None = None) -> Tensor:
+        """Normalised embeddings of posters, (posters, projection_dim + lexical_dim).
+
+        A poster with words is embedded as they are, moved towards what the picture looks like; one without words, a
+        row of zeros, as the picture alone.
+
+        Args:
+            image_features: (posters, feature).
+            poster_text_features: (posters, feature + lexical_dim), or None: no poster has words.
+        """
+        looks = F.normalize(self.visual_projection(image_features.to(self.dtype)), dim=-1)
+        if not self.config.poster_text:
+            return looks
+        if poster_text_features is None:
+            return F.pad(looks, (0, self.config.lexical_dim))
+        pooled, bags = self._parts(poster_text_features)
+        words = F.normalize(self.text_projection(pooled), dim=-1)
+        has_text = poster_text_features.any(1, keepdim=True)
+        both = F.normalize(words + self.vision_weight * looks, dim=-1)
+        return self._embed(torch.where(has_text, both, looks), bags)
+
+    def _parts(self, text_features: Tensor) -> tuple[Tensor, Tensor]:
+        text_features = text_features.to(self.dtype)
+        size = self.text_projection.in_features
+        return text_features[:, :size], text_features[:, size:]
+
+    def _embed(self, meanings: Tensor, bags: Tensor) -> Tensor:
+        """What unit vectors of meanings and bags of tokens are together: each side's part in a product is its own."""
+        if not self.config.lexical_dim:
+            return meanings
+        return F.normalize(torch.cat([meanings, self.lexical_weight * F.normalize(bags, dim=-1)], dim=1), dim=-1)
 
     def similarity(self, image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
         """Logits of every poster against every plot, (posters, plots), in float32."""

@@ -16,7 +16,7 @@ from transformers.trainer_utils import EvalLoopOutput, has_length
 
 from .arguments import check_arguments
 from .configuration_posterclip import MAX_LOGIT_SCALE
-from .encoding import ROWS, plot_features, poster_features
+from .encoding import ROWS, plot_features, poster_features, poster_text_features
 from .gradient_cache import backward_in_chunks
 from .lora import adapted_towers, load_adapter, merged_state_dict, save_adapter
 from .losses import LOSSES, positives_by_id, soft_targets, symmetric_loss
@@ -173,9 +173,11 @@ class PosterCLIPTrainer(Trainer):
                 name = "pixels" if "pixels" in inputs else "pixel_values"
                 blocks = (self._model_inputs({name: rows}) for rows in inputs.pop(name).split(ROWS))
                 inputs["image_features"] = torch.cat([poster_features(model, **block) for block in blocks])
-            if is_frozen(model.text_model) and "input_ids" in inputs:
-                plots = {name: inputs.pop(name) for name in ("input_ids", "attention_mask")}
-                inputs["text_features"] = plot_features(model, **plots)
+            if is_frozen(model.text_model):
+                for prefix, features in (("", plot_features), ("poster_", poster_text_features)):
+                    if f"{prefix}input_ids" in inputs:
+                        texts = inputs.pop(f"{prefix}input_ids"), inputs.pop(f"{prefix}attention_mask")
+                        inputs[f"{prefix}text_features"] = features(model, *texts)
         return inputs
 
     def _model_inputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -184,9 +186,12 @@ class PosterCLIPTrainer(Trainer):
         if "pixels" in inputs:
             collator: Any = self.data_collator
             inputs["pixel_values"] = collator.pixel_values(inputs.pop("pixels"))
-        if "attention_mask" in inputs:
-            used = inputs["attention_mask"].any(0)
-            inputs.update({name: inputs[name][:, used] for name in ("input_ids", "attention_mask")})
+        for prefix in ("", "poster_"):
+            if f"{prefix}attention_mask" in inputs:
+                used = inputs[f"{prefix}attention_mask"].any(0)
+                used[0] = True  # a batch of posters without words has a token as well
+                names = (f"{prefix}input_ids", f"{prefix}attention_mask")
+                inputs.update({name: inputs[name][:, used] for name in names})
         return inputs
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:

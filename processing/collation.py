@@ -13,6 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 
 from .augmentation import augment
 from .pixels import PosterPixels
+from .poster_words import compose
 from .processing_posterclip import PosterCLIPProcessor, to_rgb
 
 
@@ -31,6 +32,9 @@ class MoviePairs(TorchDataset):
         text_features: (plots of all movies in order, feature), in place of the plots likewise.
         augment: whether posters are seen in another way each epoch, by `processing.augmentation`. ValueError together
             with `image_features`, which see each poster once.
+        poster_text: whether an item also has what is printed on its poster, from the column `poster_text`.
+        poster_text_features: (movies, feature), in place of that likewise.
+        poster_text_dropout: share of the items that show no text in an epoch, so that pictures alone are learned too.
         genres: whether an item has the movie's `genres` too, (vocabulary,): 1 for each that it has. The vocabulary
             are the genres of these movies, sorted. ValueError where none of them has any.
 
@@ -50,6 +54,9 @@ class MoviePairs(TorchDataset):
         seed: int = 0,
         image_features: Tensor | None = None,
         text_features: Tensor | None = None,
+        poster_text: bool = False,
+        poster_text_features: Tensor | None = None,
+        poster_text_dropout: float = 0.0,
         augment: bool = False,
         genres: bool = False,
     ) -> None:
@@ -63,6 +70,9 @@ class MoviePairs(TorchDataset):
         self.augment = augment
         self.image_features = image_features
         self.text_features = text_features
+        self.poster_text = [compose(lines) for lines in movies["poster_text"]] if poster_text else None
+        self.poster_text_features = poster_text_features
+        self.poster_text_dropout = poster_text_dropout
         self.genres = multi_hot(movies["genres"] if "genres" in movies.column_names else []) if genres else None
         counts = torch.tensor([len(plots) for plots in self.plots])
         self.first_plot = counts.cumsum(0) - counts
@@ -128,6 +138,11 @@ class MoviePairs(TorchDataset):
             pair["text"] = self.plots[index][chosen]
         else:
             pair["text_features"] = self.text_features[self.first_plot[index] + chosen]
+        hidden = random.Random(f"{self.seed}-{self.epoch}-{index}-text").random() < self.poster_text_dropout
+        if self.poster_text_features is not None:
+            pair["poster_text_features"] = self.poster_text_features[index] * (not hidden)
+        elif self.poster_text is not None:
+            pair["poster_text"] = "" if hidden else self.poster_text[index]
         if self.genres is not None:
             pair["genres"] = self.genres[index]
         return pair
@@ -190,7 +205,10 @@ class PairCollator:
         batch: dict[str, Any] = {"ids": [pair["id"] for pair in pairs]}
         if "text" in pairs[0]:
             batch.update(self.processor(text=[pair["text"] for pair in pairs], return_tensors="pt"))
-        for name in ("pixels", "image_features", "text_features", "genres"):
+        if "poster_text" in pairs[0]:
+            texts = [pair["poster_text"] for pair in pairs]
+            batch.update(self.processor(poster_text=texts, return_tensors="pt"))
+        for name in ("pixels", "image_features", "text_features", "poster_text_features", "genres"):
             if name in pairs[0]:
                 batch[name] = torch.stack([pair[name] for pair in pairs])
         batch["labels"] = torch.tensor([pair["label"] for pair in pairs])

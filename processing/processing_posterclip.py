@@ -1,11 +1,18 @@
 """The processor: posters and plots in, model inputs out."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 from transformers import AutoImageProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
 from transformers.processing_utils import ProcessingKwargs, Unpack
+from transformers.utils import logging
+
+from .poster_text import Line, read_lines
+from .poster_words import compose
+
+logger = logging.get_logger(__name__)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -44,16 +51,29 @@ class PosterCLIPProcessor(ProcessorMixin):
     `processor(images=posters, text=plots, return_tensors="pt")` gives `pixel_values` (batch, 3, height, width),
     `input_ids` and `attention_mask` (batch, tokens). The number of posters and of plots may differ. Posters are
     PIL images, arrays or tensors; PIL images of any mode go through `to_rgb` first.
+
+    With `poster_text=`, what is printed on each poster, there are `poster_input_ids` and `poster_attention_mask` too:
+    a text for each poster, or the lines that were read on it (see `compose`); "" or no lines for a poster without
+    text, whose row of the mask is 0.
+
+    Args:
+        image_processor: of the poster encoder.
+        tokenizer: of the plot encoder.
+        reads_posters: whether PIL posters that come without a `poster_text` are read here, by OCR, for a model with
+            `config.poster_text`. Where the extra `ocr` is not installed they count as posters without text.
     """
 
     valid_processor_kwargs = PosterCLIPProcessingKwargs
 
-    def __init__(self, image_processor: Any, tokenizer: Any, **kwargs: Any) -> None:
+    def __init__(self, image_processor: Any, tokenizer: Any, reads_posters: bool = False, **kwargs: Any) -> None:
         super().__init__(image_processor, tokenizer, **kwargs)
+        self.reads_posters = reads_posters
 
     @classmethod
-    def from_vision_text_pretrained(cls, vision: str, text: str, max_length: int = 128) -> "PosterCLIPProcessor":
-        """The processor for two pretrained encoders; plots are cut at `max_length` tokens.
+    def from_vision_text_pretrained(
+        cls, vision: str, text: str, max_length: int = 128, reads_posters: bool = False
+    ) -> "PosterCLIPProcessor":
+        """The processor for two pretrained encoders; plots and posters' texts are cut at `max_length` tokens.
 
         Example (needs the Hub):
             processor = PosterCLIPProcessor.from_vision_text_pretrained(
@@ -65,17 +85,53 @@ class PosterCLIPProcessor(ProcessorMixin):
         # Plots are single segments: token types carry nothing, and half of the text encoders refuse them.
         tokenizer = AutoTokenizer.from_pretrained(text, model_input_names=["input_ids", "attention_mask"])
         tokenizer.model_max_length = min(tokenizer.model_max_length, max_length)
-        return cls(AutoImageProcessor.from_pretrained(vision), tokenizer)
+        return cls(AutoImageProcessor.from_pretrained(vision), tokenizer, reads_posters)
 
     def __call__(
-        self, images: Any = None, text: Any = None, **kwargs: Unpack[PosterCLIPProcessingKwargs]
+        self,
+        images: Any = None,
+        text: Any = None,
+        poster_text: Any = None,
+        **kwargs: Unpack[PosterCLIPProcessingKwargs],
     ) -> BatchFeature:
         """Turn posters and/or plots into model inputs; see the class."""
         if isinstance(images, Image.Image):
             images = to_rgb(images)
         elif isinstance(images, (list, tuple)):
             images = [to_rgb(image) if isinstance(image, Image.Image) else image for image in images]
-        return super().__call__(images=images, text=text, **kwargs)
+        if poster_text is None and self.reads_posters and images is not None:
+            posters = images if isinstance(images, list) else [images]
+            poster_text = [self._read(poster) for poster in posters]
+        if poster_text is None:
+            return super().__call__(images=images, text=text, **kwargs)
+        given = images is not None or text is not None
+        batch = super().__call__(images=images, text=text, **kwargs) if given else BatchFeature()
+        texts = [compose(lines) for lines in _per_poster(poster_text, images)]
+        if "pixel_values" in batch and len(batch["pixel_values"]) != len(texts):
+            raise ValueError(f"poster_text: {len(texts)} texts for {len(batch['pixel_values'])} posters.")
+        words = super().__call__(text=texts, **kwargs)
+        mask = words["attention_mask"]
+        for row in [row for row, text in enumerate(texts) if not text]:
+            mask[row] = [0] * len(mask[row]) if isinstance(mask[row], list) else 0
+        batch.update({f"poster_{name}": words[name] for name in ("input_ids", "attention_mask")})
+        return batch
+
+    def _read(self, poster: Any) -> list[Line]:
+        if not isinstance(poster, Image.Image):
+            return []
+        try:
+            return read_lines(poster)
+        except ImportError as error:
+            logger.warning_once(f"Posters are taken for ones without text: {error}")
+            return []
+
+
+def _per_poster(poster_text: Any, images: Any) -> list[Any]:
+    """A text or the lines of one poster as a list of one; what is a list of those, as it is."""
+    if isinstance(poster_text, str):
+        return [poster_text]
+    alone = not isinstance(images, list) and all(isinstance(line, Mapping) for line in poster_text)
+    return [poster_text] if alone else list(poster_text)
 
 
 PosterCLIPProcessor.register_for_auto_class("AutoProcessor")

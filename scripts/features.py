@@ -21,6 +21,8 @@ from processing import PosterCLIPProcessor
 from processing.collation import MoviePairs, PosterBatches, text_batches
 from processing.feature_keys import plot_keys, plot_settings, poster_keys, poster_settings
 
+TEXT_INPUTS = ("input_ids", "attention_mask")
+
 
 @dataclass
 class Encoder:
@@ -60,7 +62,7 @@ class Encoder:
         return self._cached(self.model.vision_model, settings, poster_keys(movies), encode)
 
     def plots(self, plots: Sequence[str]) -> Tensor:
-        """Features of plots, (plots, feature)."""
+        """Features of plots, (plots, feature), with their bags of tokens if the model has such."""
 
         def encode(rows: Sequence[int]) -> Tensor:
             batches = text_batches([plots[row] for row in rows], self.processor, batch_size=self.batch_size)
@@ -69,7 +71,20 @@ class Encoder:
         if self.cache == "none":
             return encode(range(len(plots)))
         settings = [self.model.config.text_pooling, plot_settings(self.processor)]
-        return self._cached(self.model.text_model, settings, plot_keys(plots), encode)
+        size = self.model.text_projection.in_features
+        pooled = self._cached(self.model.text_model, settings, plot_keys(plots), lambda rows: encode(rows)[:, :size])
+        if not self.model.config.lexical_dim:
+            return pooled
+        # Bags are quickly made, and weigh tokens by what this model was fitted to.
+        batches = text_batches(plots, self.processor, batch_size=self.batch_size)
+        parts, device = [], self.model.device
+        for part, batch in zip(pooled.split(self.batch_size), batches, strict=True):
+            parts.append(self.model.with_bag(part.to(device), *(batch[name].to(device) for name in TEXT_INPUTS)).cpu())
+        return torch.cat(parts)
+
+    def poster_text(self, texts: Sequence[str]) -> Tensor:
+        """Features of posters' texts as of plots, (posters, feature), zeros where there is none."""
+        return self.plots(texts) * torch.tensor([[bool(text)] for text in texts])
 
     def _cached(
         self, tower: PreTrainedModel, settings: list[str], keys: list[str], encode: Callable[[Sequence[int]], Tensor]
@@ -98,3 +113,5 @@ def add_features(pairs: MoviePairs, trainer: PosterCLIPTrainer, processor: Poste
         pairs.image_features = encoder.posters(pairs.movies)
     if is_frozen(model.text_model):
         pairs.text_features = encoder.plots([plot for plots in pairs.plots for plot in plots])
+        if pairs.poster_text is not None:
+            pairs.poster_text_features = encoder.poster_text(pairs.poster_text)

@@ -36,6 +36,12 @@ class ModelArguments:
     text_pooling: str | None = field(default=None, metadata={"help": "Of a new one: auto, cls, mean or pooler."})
     loss: str | None = field(default=None, metadata={"help": "Of a new one: contrastive or sigmoid."})
     logit_scale_init_value: float | None = field(default=None, metadata={"help": "Of a new one: ln(1 / temperature)."})
+    poster_text: bool | None = field(
+        default=None, metadata={"help": "Of a new one: whether it also reads what is printed on a poster."}
+    )
+    lexical_dim: int | None = field(
+        default=None, metadata={"help": "Of a new one that does: dimensions for the words themselves, 0 by default."}
+    )
     max_length: int = field(default=128, metadata={"help": "Of a new one: plots are cut at so many tokens."})
     vision_mode: str = field(
         default="full",
@@ -53,6 +59,7 @@ class ModelArguments:
     def build(self) -> tuple[PosterCLIPModel, PosterCLIPProcessor]:
         """The model, its encoders in their modes, and its processor."""
         names = ("projection_dim", "vision_pooling", "text_pooling", "loss", "logit_scale_init_value")
+        names += ("poster_text", "lexical_dim")
         fields = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         if self.model:
             if given := [name for name in ("vision", "text", *fields) if getattr(self, name) is not None]:
@@ -60,7 +67,9 @@ class ModelArguments:
             model, processor = load_model(self.model)
         elif self.vision and self.text:
             model = PosterCLIPModel.from_vision_text_pretrained(self.vision, self.text, **fields)
-            processor = PosterCLIPProcessor.from_vision_text_pretrained(self.vision, self.text, self.max_length)
+            processor = PosterCLIPProcessor.from_vision_text_pretrained(
+                self.vision, self.text, self.max_length, reads_posters=bool(self.poster_text)
+            )
         else:
             raise ValueError("Name a saved model (--model), or the two encoders of a new one (--vision and --text).")
         set_mode(model.vision_model, self.vision_mode, self.lora_rank)
