@@ -12,9 +12,11 @@ from typing import Any, Literal
 
 from datasets import Dataset, DatasetDict, Features, Image, List, Value, concatenate_datasets
 
+from .lines import LINES, check_lines
 from .posters import check_posters
 from .readers import read_source
-from .rows import CatalogueError, Row
+from .reading import read_posters
+from .rows import CatalogueError, Row, Source, as_text
 from .splits import SPLIT_SIZES, series_of, split_by_series
 
 __all__ = ["FEATURES", "BadRow", "Catalogue", "CatalogueError", "fingerprint", "load_catalogue"]
@@ -27,11 +29,11 @@ FEATURES = Features(
     year=Value("int64"),
     genres=List(Value("string")),
     series=Value("string"),
+    poster_text=LINES,
 )
 HELD_OUT = ("validation", "test")
 VALIDATION_SHARE = 1 / 8
 MAX_PLOT = 100_000  # characters
-ABSENT = {"", "nan", "none", "null", "n/a", "(no genres listed)"}
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ class Catalogue:
     """Checked movies, in splits with the columns of `FEATURES`, and what was left out.
 
     Posters of a folder stay on disk: `image` holds their paths. `seed` deals the splits that are made here.
+    `poster_text` holds the lines that are printed on a poster, None where nobody has read it: `with_poster_text` does.
     """
 
     source: str
@@ -68,6 +71,8 @@ class Catalogue:
     plot_columns: list[str]
     split_by: str
     seed: int = 0
+    posters_read: int = 0
+    posters_failed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if shared := self.shared_series:
@@ -130,8 +135,43 @@ class Catalogue:
         split_by = f"{self.split_by}; validation by series out of train (seed {self.seed})"
         return replace(self, splits=DatasetDict({**parts, **others}), split_by=split_by)
 
+    def with_poster_text(self, folder: Path) -> "Catalogue":
+        """The catalogue with every poster read: by OCR, where the source does not say what is printed on it.
+
+        A poster that cannot be read has no lines, is logged, and is named in the report.
+
+        Args:
+            folder: keeps what was read, see `read_posters`.
+
+        Raises:
+            CatalogueError: posters are to be read and rapidocr is not installed.
+
+        Example:
+            >>> load_catalogue("my_movies").with_poster_text(Path("cache")).report()["poster_text"]  # doctest: +SKIP
+            {'given': 0, 'read': 160, 'without_text': 3, 'failed': []}
+        """
+        movies = concatenate_datasets([*self.splits.values()])
+        texts = movies["poster_text"][:]
+        unread = [index for index, lines in enumerate(texts) if lines is None]
+        if not unread:
+            return self
+        try:
+            read, failed = read_posters(movies.select(unread), folder)
+        except ImportError as error:
+            raise CatalogueError(f"{len(unread)} posters of {self.source} are not read: {error}") from None
+        for index, lines in zip(unread, read, strict=True):
+            texts[index] = lines
+        splits, start = {}, 0
+        for name, split in self.splits.items():
+            column = texts[start : start + len(split)]
+            split = split.remove_columns("poster_text").add_column("poster_text", column, feature=LINES)
+            splits[name], start = split, start + len(split)
+        names = tuple(f"{movies[unread[index]]['id']}: {reason}" for index, reason in failed.items())
+        return replace(self, splits=DatasetDict(splits), posters_read=len(unread) - len(failed), posters_failed=names)
+
     def report(self) -> dict[str, Any]:
         """What was read, for the JSON file of a run."""
+        texts = [lines for split in self.splits.values() for lines in split["poster_text"][:] if lines is not None]
         return {
             "source": self.source,
             "rows": {name: len(split) for name, split in self.splits.items()},
@@ -140,6 +180,12 @@ class Catalogue:
             "split_by": self.split_by,
             "shared_series": self.shared_series,
             "shared_plots": self.shared_plots,
+            "poster_text": {
+                "given": len(texts) - self.posters_read - len(self.posters_failed),
+                "read": self.posters_read,
+                "without_text": texts.count([]),
+                "failed": list(self.posters_failed),
+            },
         }
 
 
@@ -168,7 +214,7 @@ def load_catalogue(
         {'train': 112, 'validation': 16, 'test': 32}
     """
     found = read_source(source, plot_columns)
-    movies, problems = _check_rows(found.rows, found.plot_columns)
+    movies, problems = _check_rows(found)
     problems |= check_posters(found.images, [index for index in range(len(movies)) if index not in problems])
     bad_rows = [_bad_row(found.rows[i], found.images[i]["image"], problems[i]) for i in sorted(problems)]
     if bad_rows and on_bad_rows != "skip":
@@ -211,30 +257,33 @@ def load_catalogue(
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """The sha256 over id, plots and image bytes of every row, in order: one for the same data anywhere."""
+    """The sha256 over id, plots, image bytes and print of every row, in order: one for the same data anywhere."""
     digest = hashlib.sha256()
-    columns = dataset.select_columns(["id", "plots", "image"]).cast_column("image", Image(decode=False))
-    for row in columns:
+    columns = [name for name in ("id", "plots", "image", "poster_text") if name in dataset.column_names]
+    for row in dataset.select_columns(columns).cast_column("image", Image(decode=False)):
         image = row["image"]
         content = Path(image["path"]).read_bytes() if image["bytes"] is None else image["bytes"]
         row["image"] = hashlib.sha256(content).hexdigest()
-        digest.update(json.dumps([row["id"], row["plots"], row["image"]]).encode())
+        printed = [lines] if (lines := row.get("poster_text")) else []  # data without any keep the one they have
+        digest.update(json.dumps([row["id"], row["plots"], row["image"], *printed]).encode())
     return digest.hexdigest()
 
 
-def _check_rows(rows: Sequence[Row], columns: Sequence[str]) -> tuple[list[dict[str, Any]], dict[int, str]]:
+def _check_rows(found: Source) -> tuple[list[dict[str, Any]], dict[int, str]]:
     """The fields of each movie but its image, plus `split`; and the reason of each bad row by its index."""
     movies: list[dict[str, Any]] = []
     problems: dict[int, str] = {}
     taken: dict[str, str] = {}
-    for index, row in enumerate(rows):
+    for index, row in enumerate(found.rows):
         movie: dict[str, Any] = {}
         movies.append(movie)
         try:
             movie["split"] = read_split(row.split)
             if row.problem:
                 raise ValueError(row.problem)
-            movie |= read_movie(row.fields, columns)
+            movie |= read_movie(row.fields, found.plot_columns)
+            if movie["poster_text"] is None:
+                movie["poster_text"] = found.poster_text.get(movie["id"])
             if movie["id"] in taken:
                 raise ValueError(f"the id is taken by {taken[movie['id']]}")
             taken[movie["id"]] = row.where
@@ -254,7 +303,7 @@ def read_movie(fields: Mapping[str, Any], columns: Sequence[str]) -> dict[str, A
         >>> read_movie({"id": 7, "plot": "A whale.", "year": "1851"}, ["plot"])["plots"]
         ['A whale.']
     """
-    number, title = _text(fields.get("id"), "id"), _text(fields.get("title"), "title")
+    number, title = as_text(fields.get("id"), "id"), as_text(fields.get("title"), "title")
     if not number:
         raise ValueError("no id")
     plots = [plot for column in columns for plot in _texts(fields.get(column), column)]
@@ -269,34 +318,19 @@ def read_movie(fields: Mapping[str, Any], columns: Sequence[str]) -> dict[str, A
         "title": title,
         "year": _year(fields.get("year")),
         "genres": _texts(re.split(r"[|,;]", genres) if isinstance(genres, str) else genres, "genres"),
-        "series": _text(fields.get("series"), "series") or (series_of(title) if title else number),
+        "series": as_text(fields.get("series"), "series") or (series_of(title) if title else number),
+        "poster_text": check_lines(fields.get("poster_text")),
     }
-
-
-def _text(value: Any, what: str) -> str:
-    """The value as text without space around it, "" if it is absent."""
-    if value is None or value != value:  # NaN
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, str | int) or isinstance(value, bool):
-        raise ValueError(f"{what} is not text but {type(value).__name__}")
-    text = str(value).strip()
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"{what} is not UTF-8 text") from None
-    return "" if text.lower() in ABSENT else text
 
 
 def _texts(value: Any, what: str) -> list[str]:
     """The texts in a list, or the one text, without the absent ones."""
-    texts = [_text(item, what) for item in (value if isinstance(value, list) else [value])]
+    texts = [as_text(item, what) for item in (value if isinstance(value, list) else [value])]
     return [text for text in texts if text]
 
 
 def _year(value: Any) -> int | None:
-    text = _text(value, "year")
+    text = as_text(value, "year")
     if not text:
         return None
     if not re.fullmatch(r"-?\d{1,4}(\.0)?", text):
@@ -306,7 +340,7 @@ def _year(value: Any) -> int | None:
 
 def read_split(value: Any) -> str | None:
     """The name of a row's split, None if it has none; ValueError for what cannot be a name."""
-    name = _text(value, "split")
+    name = as_text(value, "split")
     if not name:
         return None
     if not re.fullmatch(r"\w+", name):

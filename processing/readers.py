@@ -9,6 +9,7 @@ from typing import Any
 
 from datasets import ClassLabel, DatasetDict, Features, Image, concatenate_datasets, load_dataset, load_from_disk
 
+from .lines import read_poster_text
 from .rows import (
     CatalogueError,
     Row,
@@ -25,10 +26,11 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 SPLIT_FOLDERS = {
     *("train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval", "evaluation", "extra")
 }
-FIELDS = ("id", "title", "year", "genres", "series", "split")
+FIELDS = ("id", "title", "year", "genres", "series", "split", "poster_text")
 LAYOUTS = """known layouts:
   a folder with metadata.jsonl or metadata.csv (column file_name) and the posters, or such a folder per split
   the MovieLens layout: movies.dat, posters/ID.jpg, plots.txt, plots.dat or plots.csv, maybe train.txt
+  (in both, what is printed on the posters may lie beside in poster_text.jsonl)
   what DatasetDict.save_to_disk wrote, or anything else that datasets.load_dataset reads"""
 
 
@@ -84,7 +86,12 @@ def _read_folder(root: Path, metadata: list[Path], plot_columns: Sequence[str] |
     columns = list(dict.fromkeys(column for row in rows for column in row.fields))
     if columns and "file_name" not in columns:
         raise CatalogueError(f"{metadata[0]} has no column file_name; its columns are {', '.join(columns)}")
-    return Source(rows, poster_paths(rows), choose_plot_columns(columns, plot_columns))
+    printed: dict[str, Any] = {}
+    for folder in dict.fromkeys(folders):
+        found, bad = read_poster_text(folder)
+        printed |= found
+        rows += bad
+    return Source(rows, poster_paths(rows), choose_plot_columns(columns, plot_columns), poster_text=printed)
 
 
 def _read_movielens(root: Path, plot_columns: Sequence[str] | None) -> Source:
@@ -123,8 +130,9 @@ def _read_movielens(root: Path, plot_columns: Sequence[str] | None) -> Source:
     for row in [*plots, *train]:
         if not row.problem and row.fields["id"] not in movies:
             row.problem = "not in movies.dat"
-    rows += [row for row in [*plots, *train] if row.problem]
-    return Source(rows, poster_paths(rows), choose_plot_columns(columns, plot_columns), "train.txt")
+    printed, bad = read_poster_text(root)
+    rows += [row for row in [*plots, *train, *bad] if row.problem]
+    return Source(rows, poster_paths(rows), choose_plot_columns(columns, plot_columns), "train.txt", printed)
 
 
 def _title_and_year(text: str) -> tuple[str, str | None]:

@@ -5,7 +5,7 @@ import io
 import itertools
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ PLOT_COLUMNS = (
     *("plots", "plot", "plot_short", "plot_long", "intro", "overview", "summary", "synopsis"),
     *("description", "wiki_intro", "text", "caption"),
 )
+ABSENT = {"", "nan", "none", "null", "n/a", "(no genres listed)"}
 
 
 class CatalogueError(ValueError):
@@ -42,13 +43,31 @@ class Row:
 class Source:
     """Rows, their posters (a column `image`, not decoded, one a row) and the columns of their plots.
 
-    `split_by` says where the splits come from, if the rows have any.
+    `split_by` says where the splits come from, if the rows have any; `poster_text` is what a file beside the rows says
+    of the print on their posters, by id.
     """
 
     rows: list[Row]
     images: Dataset
     plot_columns: list[str]
     split_by: str = "given"
+    poster_text: Mapping[str, Any] = field(default_factory=dict)
+
+
+def as_text(value: Any, what: str) -> str:
+    """The value as text without space around it, "" if it is absent."""
+    if value is None or value != value:  # NaN
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise ValueError(f"{what} is not text but {type(value).__name__}")
+    text = str(value).strip()
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{what} is not UTF-8 text") from None
+    return "" if text.lower() in ABSENT else text
 
 
 def choose_plot_columns(columns: Sequence[str], wanted: Sequence[str] | None) -> list[str]:

@@ -15,13 +15,13 @@ from typing import Any, Literal
 import fsspec
 import numpy as np
 import torch
-from datasets import Dataset, Features, Image, IterableDataset, List, Value, concatenate_datasets, load_dataset
+from datasets import Dataset, Features, Image, IterableDataset, concatenate_datasets, load_dataset
 from datasets.distributed import split_dataset_by_node
 from torch.utils.data import IterableDataset as TorchIterableDataset
 from torch.utils.data import get_worker_info
 
 from .augmentation import augment
-from .catalogue import BadRow, read_movie, read_split
+from .catalogue import FEATURES, BadRow, read_movie, read_split
 from .pixels import PosterPixels
 from .posters import read_poster
 from .processing_posterclip import PosterCLIPProcessor
@@ -162,12 +162,12 @@ Mend it, or leave such rows out with --on_bad_rows skip.
     def movies(self) -> Dataset:
         """All movies in the order of the rows, in memory, as a catalogue's split to evaluate on.
 
-        Its columns are `id`, `image` and `plots`.
+        Its columns are `id`, `image`, `plots` and `poster_text`.
 
         Raises:
             CatalogueError: a row is bad, or there are not two movies.
         """
-        columns = Features(id=Value("string"), image=Image(), plots=List(Value("string")))
+        columns = Features({name: FEATURES[name] for name in ("id", "image", "plots", "poster_text")})
         movies = [{name: movie[name] for name in columns} for movie in self._movies(self.rows, log=True)]
         if len(movies) < 2:
             raise CatalogueError(f"{' + '.join(self.splits)} of the stream holds {len(movies)} movie: 2 are needed")

@@ -24,6 +24,7 @@ class TestFolder:
             "year": 1851,
             "genres": ["Adventure"],
             "series": "movie a",
+            "poster_text": None,
         }
         assert json.loads(json.dumps(catalogue.report())) == {
             "source": catalogue.source,
@@ -33,6 +34,7 @@ class TestFolder:
             "split_by": "given",
             "shared_series": 0,
             "shared_plots": 0,
+            "poster_text": {"given": 0, "read": 0, "without_text": 0, "failed": []},
         }
 
     def test_posters_stay_on_disk(self, folder):
@@ -50,7 +52,7 @@ class TestFolder:
         train = load_catalogue(str(tmp_path)).splits["train"].remove_columns("image")
         assert train[0] == {
             **{"id": "7", "plots": [plot], "title": "Moby-Dick", "year": 1851},
-            **{"genres": ["Adventure", "Drama"], "series": "moby dick"},
+            **{"genres": ["Adventure", "Drama"], "series": "moby dick", "poster_text": None},
         }
         assert train[1]["year"] is None and train[1]["genres"] == []
 

@@ -19,7 +19,7 @@ class TestMovieLens:
         assert catalogue.split_by == "train.txt"
         assert catalogue.splits["test"].remove_columns("image")[0] == {
             **{"id": "1", "plots": ["A hacker wakes up."], "title": "The Matrix", "year": 1999},
-            **{"genres": ["Action", "Sci-Fi"], "series": "matrix"},
+            **{"genres": ["Action", "Sci-Fi"], "series": "matrix", "poster_text": None},
         }
         assert catalogue.splits["train"].remove_columns("image")[:] == {
             "id": ["2", "7"],
@@ -28,6 +28,7 @@ class TestMovieLens:
             "year": [1995, 1990],
             "genres": [["Drama"], []],
             "series": ["les miserables", "la femme nikita"],
+            "poster_text": [None, None],
         }
 
     def test_plots_in_csv_and_posters_in_another_folder(self, tmp_path):
