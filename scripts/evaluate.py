@@ -8,26 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from PIL import Image
 
 from modeling.encoding import embed
 from processing.catalogue import fingerprint
 from processing.collation import first_plots
-from processing.contact_sheet import Answer, contact_sheet
+from processing.matching import match_one_to_one, pair_orders
+from processing.report import draw_sheet, format_table, matching_rows, pool_rows, seed_rows
 from processing.results import write_results
-from processing.retrieval import (
-    PoolResult,
-    evaluate_pool,
-    format_table,
-    pool_rows,
-    seed_protocol,
-    seed_rows,
-    top_answers,
-)
+from processing.retrieval import evaluate_pool, seed_protocol
 from scripts.arguments import USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
 from scripts.features import Encoder
-
-SHEET_POSTERS = 12
 
 
 @dataclass
@@ -41,6 +31,10 @@ class EvaluateArguments:
     )
     trained_splits: list[str] | None = field(
         default=None, metadata={"help": "For the seed's protocol: what the model was trained on, if not recorded."}
+    )
+    one_to_one: bool = field(
+        default=False,
+        metadata={"help": "Also match the pool as a whole, with the knowledge that each poster has one plot."},
     )
     output: Path | None = field(
         default=None, metadata={"help": "JSON file; results-SPLIT.json in the model's folder by default."}
@@ -67,6 +61,8 @@ def main(arguments: list[str] | None = None) -> None:
         trained = options.trained_splits or record["train_splits"]
         if options.seed_protocol and (strange := set(trained) - set(judged)):
             raise ValueError(f"trained_splits: {', '.join(sorted(strange))} is none of {', '.join(judged)}.")
+        if options.one_to_one:
+            pair_orders(pools[options.split]["id"], pools[options.split]["id"])
         model, processor = load_model(rest.model)
         output = options.output or default_output(rest.model, options.split)
         for path, suffix in ((output, ".json"), (options.contact_sheet, ".png")):
@@ -95,6 +91,11 @@ def main(arguments: list[str] | None = None) -> None:
     }
     print(f"\n{options.split}: {len(movies):,} movies; a tie counts against the model")
     print(format_table(pool_rows(results["metrics"])))
+    if options.one_to_one:
+        scale = model.logit_scale.exp().item()
+        results["one_to_one"] = match_one_to_one(*embeds[options.split], movies["id"], movies["id"], scale)
+        print("\nThe same pool, matched with the knowledge that every poster has one plot and every plot one poster")
+        print(format_table(matching_rows(results["one_to_one"])))
     if options.seed_protocol:
         results["seed_protocol"] = judge_as_the_seed({name: pools[name] for name in judged}, embeds, trained)
         print("\nThe course report's protocol: the arg-min along each dimension of one distance matrix over all movies")
@@ -135,22 +136,6 @@ def judge_as_the_seed(
     ids = [movie for movies in pools.values() for movie in movies["id"]]
     trained = np.concatenate([np.full(len(movies), name in trained_splits) for name, movies in pools.items()])
     return seed_protocol(images, texts, ids, trained)
-
-
-def draw_sheet(movies: Dataset, embeds: tuple[np.ndarray, np.ndarray], pool: PoolResult, heading: str) -> Image.Image:
-    """A contact sheet of posters spread evenly over the split, not chosen by how well they did."""
-    images, texts = embeds
-    rows = np.linspace(0, len(movies) - 1, min(SHEET_POSTERS, len(movies))).astype(int)
-    indices, scores = top_answers(images[rows], texts, 3)
-    titles, plots = movies["title"], [plots[0] for plots in movies["plots"]]
-    answers = [
-        [Answer(titles[j], plots[j], float(score), bool(j == row)) for j, score in zip(*best, strict=True)]
-        for row, *best in zip(rows, indices, scores, strict=True)
-    ]
-    posters = [movies[int(row)]["image"] for row in rows]
-    ranks = [int(rank) for rank in pool.image_to_text[rows]]
-    footer = "The number beside a plot is its cosine similarity. A tie counts against the model."
-    return contact_sheet(posters, [titles[row] for row in rows], answers, ranks, heading=heading, footer=footer)
 
 
 if __name__ == "__main__":

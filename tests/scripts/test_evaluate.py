@@ -51,6 +51,19 @@ def test_the_ranks_are_those_of_the_models_own_logits(model, catalogue):
     assert metrics["R@1"] == pytest.approx((ranks == 1).double().mean().item())
 
 
+def test_what_is_reached_by_knowing_that_a_pool_is_one_to_one_stands_apart(model, catalogue, capsys):
+    evaluate.main([model, "--catalogue", str(catalogue)])
+    without = json.loads((Path(model) / "results-test.json").read_text())
+    assert "assignment" not in capsys.readouterr().out
+    evaluate.main([model, "--catalogue", str(catalogue), "--one_to_one", "True"])
+    results = json.loads((Path(model) / "results-test.json").read_text())
+    assert results["metrics"] == without["metrics"] and "one_to_one" not in without
+    assert results["one_to_one"]["assignment"]["chance"] == pytest.approx(1 / 6)
+    assert results["one_to_one"]["dual_softmax"]["pool"] == {"image_to_text": 6, "text_to_image": 6}
+    table = capsys.readouterr().out.split("with the knowledge that every poster has one plot")[1]
+    assert "image-to-text (6 plots)" in table and "assignment (6 pairs)" in table
+
+
 def test_a_split_that_is_not_there_is_named(model, catalogue):
     with pytest.raises(SystemExit, match="holdout"):
         evaluate.main([model, "--catalogue", str(catalogue), "--split", "holdout"])

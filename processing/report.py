@@ -1,0 +1,79 @@
+"""What a person looks at: tables of the metrics, and the contact sheet of a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from PIL import Image
+
+from .contact_sheet import Answer, contact_sheet
+from .retrieval import DIRECTIONS, RECALL_AT, PoolResult, top_answers
+
+SHEET_POSTERS = 12
+
+
+def pool_rows(summary: Mapping[str, Any]) -> list[list[str]]:
+    """Rows for `format_table` from `PoolResult.summary()`, the chance line below each direction."""
+    rows = [["direction (pool)", "R@1", "R@5", "R@10", "median rank", "mean rank", "MRR"]]
+    for direction, answers in zip(DIRECTIONS, ("plots", "posters"), strict=True):
+        name = f"{direction.replace('_', '-')} ({summary['pool'][direction]:,} {answers})"
+        for label, metrics in ((name, summary[direction]), ("chance", summary["chance"][direction])):
+            recalls = [f"{metrics[f'R@{k}']:.2%}" for k in RECALL_AT]
+            middle = [f"{metrics[key]:,.1f}" for key in ("median_rank", "mean_rank")]
+            rows.append([label, *recalls, *middle, f"{metrics['MRR']:.4f}"])
+    return rows
+
+
+def seed_rows(protocol: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
+    """Rows for `format_table` from `seed_protocol`."""
+    heading = ["movies (each sought among all)", "count", "image-to-text", "text-to-image"]
+    return [heading] + [
+        [name, f"{group['count']:,}", *(f"{group[direction]:.2%}" for direction in DIRECTIONS)]
+        for name, group in protocol.items()
+    ]
+
+
+def matching_rows(summary: Mapping[str, Any]) -> list[list[str]]:
+    """Rows for `format_table` from `match_one_to_one`: those of the dual softmax, then of the assignment."""
+    heading, *rows = pool_rows(summary["dual_softmax"])
+    pairs = summary["dual_softmax"]["pool"][DIRECTIONS[0]]
+    shares = {f"assignment ({pairs:,} pairs)": "right_pairs", "chance": "chance"}
+    blank = ["-"] * (len(heading) - 2)
+    return [heading, *rows, *([name, f"{summary['assignment'][key]:.2%}", *blank] for name, key in shares.items())]
+
+
+def format_table(rows: Sequence[Sequence[str]]) -> str:
+    """An aligned markdown table: the first row is the heading, the first column is flush left.
+
+    Example:
+        >>> print(format_table([["pool", "R@1"], ["plots", "50.00%"]]))
+        | pool  |    R@1 |
+        | :---- | -----: |
+        | plots | 50.00% |
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = []
+    for first, *others in (rows[0], rule, *rows[1:]):
+        cells = [first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def draw_sheet(movies: Dataset, embeds: tuple[np.ndarray, np.ndarray], pool: PoolResult, heading: str) -> Image.Image:
+    """A contact sheet of posters spread evenly over the split, not chosen by how well they did."""
+    images, texts = embeds
+    rows = np.linspace(0, len(movies) - 1, min(SHEET_POSTERS, len(movies))).astype(int)
+    indices, scores = top_answers(images[rows], texts, 3)
+    titles, plots = movies["title"], [plots[0] for plots in movies["plots"]]
+    answers = [
+        [Answer(titles[j], plots[j], float(score), bool(j == row)) for j, score in zip(*best, strict=True)]
+        for row, *best in zip(rows, indices, scores, strict=True)
+    ]
+    posters = [movies[int(row)]["image"] for row in rows]
+    ranks = [int(rank) for rank in pool.image_to_text[rows]]
+    footer = "The number beside a plot is its cosine similarity. A tie counts against the model."
+    return contact_sheet(posters, [titles[row] for row in rows], answers, ranks, heading=heading, footer=footer)
