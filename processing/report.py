@@ -16,14 +16,30 @@ SHEET_POSTERS = 12
 
 
 def pool_rows(summary: Mapping[str, Any]) -> list[list[str]]:
-    """Rows for `format_table` from `PoolResult.summary()`, the chance line below each direction."""
+    """Rows for `format_table` from `PoolResult.summary()`, the chance line below each direction.
+
+    Where the summary has `intervals` too, those of `bootstrap_intervals`, they stand between the two.
+    """
     rows = [["direction (pool)", "R@1", "R@5", "R@10", "median rank", "mean rank", "MRR"]]
     for direction, answers in zip(DIRECTIONS, ("plots", "posters"), strict=True):
         name = f"{direction.replace('_', '-')} ({summary['pool'][direction]:,} {answers})"
-        for label, metrics in ((name, summary[direction]), ("chance", summary["chance"][direction])):
-            recalls = [f"{metrics[f'R@{k}']:.2%}" for k in RECALL_AT]
-            middle = [f"{metrics[key]:,.1f}" for key in ("median_rank", "mean_rank")]
-            rows.append([label, *recalls, *middle, f"{metrics['MRR']:.4f}"])
+        rows.append([name, *_cells(summary[direction])])
+        if "intervals" in summary:
+            ends = [{key: interval[end] for key, interval in summary["intervals"][direction].items()} for end in (0, 1)]
+            cells = zip(*map(_cells, ends), strict=True)
+            rows.append(["95% interval", *(f"{low.removesuffix('%')}-{high}" for low, high in cells)])
+        rows.append(["chance", *_cells(summary["chance"][direction])])
+    return rows
+
+
+def pool_size_rows(sizes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[list[str]]:
+    """Rows for `format_table` from `pool_size_metrics` of each direction, the chance of each size beside it."""
+    recalls = [f"R@{k}" for k in RECALL_AT]
+    rows = [["direction (pool)", *(cell for recall in recalls for cell in (recall, "chance"))]]
+    for direction in DIRECTIONS:
+        for size, metrics in sizes[direction].items():
+            cells = [f"{of[recall]:.2%}" for recall in recalls for of in (metrics, metrics["chance"])]
+            rows.append([f"{direction.replace('_', '-')} ({int(size):,})", *cells])
     return rows
 
 
@@ -77,3 +93,10 @@ def draw_sheet(movies: Dataset, embeds: tuple[np.ndarray, np.ndarray], pool: Poo
     ranks = [int(rank) for rank in pool.image_to_text[rows]]
     footer = "The number beside a plot is its cosine similarity. A tie counts against the model."
     return contact_sheet(posters, [titles[row] for row in rows], answers, ranks, heading=heading, footer=footer)
+
+
+def _cells(metrics: Mapping[str, float]) -> list[str]:
+    """A pool's metrics as text, in the order of the tables."""
+    recalls = [f"{metrics[f'R@{k}']:.2%}" for k in RECALL_AT]
+    middle = [f"{metrics[key]:,.1f}" for key in ("median_rank", "mean_rank")]
+    return [*recalls, *middle, f"{metrics['MRR']:.4f}"]

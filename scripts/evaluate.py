@@ -12,10 +12,11 @@ from datasets import Dataset
 from modeling.encoding import embed
 from processing.catalogue import fingerprint
 from processing.collation import first_plots
+from processing.estimates import bootstrap_intervals, check_sizes, pool_size_metrics
 from processing.matching import match_one_to_one, pair_orders
-from processing.report import draw_sheet, format_table, matching_rows, pool_rows, seed_rows
+from processing.report import draw_sheet, format_table, matching_rows, pool_rows, pool_size_rows, seed_rows
 from processing.results import write_results
-from processing.retrieval import evaluate_pool, seed_protocol
+from processing.retrieval import DIRECTIONS, evaluate_pool, seed_protocol
 from scripts.arguments import USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
 from scripts.features import Encoder
 
@@ -31,6 +32,9 @@ class EvaluateArguments:
     )
     trained_splits: list[str] | None = field(
         default=None, metadata={"help": "For the seed's protocol: what the model was trained on, if not recorded."}
+    )
+    pool_sizes: list[int] | None = field(
+        default=None, metadata={"help": "Also what to expect in random pools of these sizes, out of this one."}
     )
     one_to_one: bool = field(
         default=False,
@@ -61,6 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
         trained = options.trained_splits or record["train_splits"]
         if options.seed_protocol and (strange := set(trained) - set(judged)):
             raise ValueError(f"trained_splits: {', '.join(sorted(strange))} is none of {', '.join(judged)}.")
+        check_sizes(options.pool_sizes or [], len(pools[options.split]))
         if options.one_to_one:
             pair_orders(pools[options.split]["id"], pools[options.split]["id"])
         model, processor = load_model(rest.model)
@@ -87,10 +92,16 @@ def main(arguments: list[str] | None = None) -> None:
         "split": options.split,
         "catalogue": catalogue.report(),
         "data_fingerprint": {name: fingerprint(catalogue.movies([name])) for name in pools},
-        "metrics": pool.summary(),
+        "metrics": {**pool.summary(), "intervals": bootstrap_intervals(pool)},
     }
     print(f"\n{options.split}: {len(movies):,} movies; a tie counts against the model")
     print(format_table(pool_rows(results["metrics"])))
+    if options.pool_sizes:
+        ranks, size = {name: getattr(pool, name) for name in DIRECTIONS}, len(movies)
+        found = {name: pool_size_metrics(of, size, options.pool_sizes) for name, of in ranks.items()}
+        results["pool_sizes"] = found
+        print("\nThe same ranks in smaller pools: what to expect of a random part that holds the right answer")
+        print(format_table(pool_size_rows(found)))
     if options.one_to_one:
         scale = model.logit_scale.exp().item()
         results["one_to_one"] = match_one_to_one(*embeds[options.split], movies["id"], movies["id"], scale)

@@ -51,6 +51,20 @@ def test_the_ranks_are_those_of_the_models_own_logits(model, catalogue):
     assert metrics["R@1"] == pytest.approx((ranks == 1).double().mean().item())
 
 
+def test_intervals_and_smaller_pools_are_reported(model, catalogue, capsys):
+    evaluate.main([model, "--catalogue", str(catalogue), "--pool_sizes", "2", "4"])
+    results = json.loads((Path(model) / "results-test.json").read_text())
+    for direction in ("image_to_text", "text_to_image"):
+        metrics = results["metrics"][direction]
+        for name, (low, high) in results["metrics"]["intervals"][direction].items():
+            assert low <= metrics[name] <= high
+        sizes = results["pool_sizes"][direction]
+        assert list(sizes) == ["2", "4", "6"]
+        assert sizes["6"]["R@1"] == pytest.approx(metrics["R@1"]) and sizes["2"]["chance"]["R@1"] == 0.5
+    printed = capsys.readouterr().out
+    assert printed.count("95% interval") == 2 and "text-to-image (4)" in printed
+
+
 def test_what_is_reached_by_knowing_that_a_pool_is_one_to_one_stands_apart(model, catalogue, capsys):
     evaluate.main([model, "--catalogue", str(catalogue)])
     without = json.loads((Path(model) / "results-test.json").read_text())
@@ -130,6 +144,7 @@ def test_movies_that_training_took_for_validation_are_not_trained_ones(model, ca
     [
         (["--seed_protocol", "True", "--trained_splits", "trian"], "trian"),
         (["--contact_sheet", "sheet"], "sheet cannot be written"),
+        (["--pool_sizes", "2", "7"], r"pool_sizes must lie in 1\.\.6 .* got 7"),
         (["--output", "."], r"\. cannot be written"),
     ],
 )
