@@ -10,6 +10,8 @@ from processing.catalogue import load_catalogue
 from scripts import evaluate, match
 from tests.tiny import tiny_model, tiny_processor
 
+LETTERS = "abcdefghijklmnopqr"
+
 
 @pytest.fixture
 def model(tmp_path) -> str:
@@ -76,6 +78,22 @@ def test_what_is_reached_by_knowing_that_a_pool_is_one_to_one_stands_apart(model
     assert results["one_to_one"]["dual_softmax"]["pool"] == {"image_to_text": 6, "text_to_image": 6}
     table = capsys.readouterr().out.split("with the knowledge that every poster has one plot")[1]
     assert "image-to-text (6 plots)" in table and "assignment (6 pairs)" in table
+
+
+def test_plots_without_their_titles_are_judged_where_that_is_asked_for(model, catalogue):
+    rows = [json.loads(line) for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
+    rows = [
+        {**row, "title": 5 * letter, "plot_short": f"a {5 * letter}"} for row, letter in zip(rows, LETTERS, strict=True)
+    ]
+    (catalogue / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    evaluate.main([model, "--catalogue", str(catalogue)])
+    plain = json.loads((Path(model) / "results-test.json").read_text())
+    evaluate.main([model, "--catalogue", str(catalogue), "--mask_titles", "True"])
+    masked = json.loads((Path(model) / "results-test.json").read_text())
+    assert [plain["mask_titles"], masked["mask_titles"]] == [False, True]
+    assert plain["metrics"]["image_to_text"]["mean_rank"] < 6
+    assert masked["metrics"]["image_to_text"]["mean_rank"] == 6  # all plots are "a ..."
+    assert plain["data_fingerprint"] == masked["data_fingerprint"]
 
 
 def test_a_split_that_is_not_there_is_named(model, catalogue):
