@@ -13,6 +13,7 @@ from modeling.encoding import embed
 from processing.catalogue import fingerprint
 from processing.collation import first_plots
 from processing.estimates import bootstrap_intervals, check_sizes, pool_size_metrics
+from processing.lettering import with_blank_lettering
 from processing.masking import with_masked_titles
 from processing.matching import match_one_to_one, pair_orders
 from processing.report import draw_sheet, format_table, matching_rows, pool_rows, pool_size_rows, seed_rows
@@ -35,6 +36,9 @@ class EvaluateArguments:
         default=None, metadata={"help": "For the seed's protocol: what the model was trained on, if not recorded."}
     )
     mask_titles: bool = field(default=False, metadata={"help": "Judge by plots without their movie's title."})
+    blank_lettering: bool = field(
+        default=False, metadata={"help": "Judge by posters whose lettering is painted over; needs poster_text."}
+    )
     pool_sizes: list[int] | None = field(
         default=None, metadata={"help": "Also what to expect in random pools of these sizes, out of this one."}
     )
@@ -66,6 +70,8 @@ def main(arguments: list[str] | None = None) -> None:
         pools = {name: catalogue.movies([name]) for name in dict.fromkeys(names)}
         if options.mask_titles:
             pools = {name: with_masked_titles(movies) for name, movies in pools.items()}
+        if options.blank_lettering:
+            pools = {name: with_blank_lettering(movies) for name, movies in pools.items()}
         trained = options.trained_splits or record["train_splits"]
         if options.seed_protocol and (strange := set(trained) - set(judged)):
             raise ValueError(f"trained_splits: {', '.join(sorted(strange))} is none of {', '.join(judged)}.")
@@ -95,6 +101,7 @@ def main(arguments: list[str] | None = None) -> None:
         "model": rest.model,
         "split": options.split,
         "mask_titles": options.mask_titles,
+        "blank_lettering": options.blank_lettering,
         "catalogue": catalogue.report(),
         "data_fingerprint": {name: fingerprint(catalogue.movies([name])) for name in pools},
         "metrics": {**pool.summary(), "intervals": bootstrap_intervals(pool)},

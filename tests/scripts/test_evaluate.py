@@ -1,8 +1,10 @@
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 import torch
+from datasets import DatasetDict, List, Value
 from PIL import Image
 
 from modeling import PosterCLIPModel
@@ -96,6 +98,32 @@ def test_plots_without_their_titles_are_judged_where_that_is_asked_for(model, ca
     assert plain["data_fingerprint"] == masked["data_fingerprint"]
 
 
+def test_posters_without_their_lettering_are_judged_where_that_is_asked_for(model, catalogue, tmp_path, monkeypatch):
+    source, load = load_catalogue(str(catalogue)), evaluate.CatalogueArguments.load
+    lines = List({"text": Value("string"), "score": Value("float64"), "box": List(Value("float64"))})
+    text = [{"text": "all of it", "score": 1.0, "box": [0.0, 0.0, 1.0, 1.0]}]
+
+    def with_text(arguments):
+        splits = load(arguments).splits
+        read = {
+            name: split.select_columns([column for column in split.column_names if column != "poster_text"])
+            .flatten_indices()
+            .add_column("poster_text", [text] * len(split), feature=lines)
+            for name, split in splits.items()
+        }
+        return dataclasses.replace(source, splits=DatasetDict(read))
+
+    monkeypatch.setattr(evaluate.CatalogueArguments, "load", with_text)
+    cache = ["--feature_cache", str(tmp_path / "cache")]  # filled with features of the posters as they are
+    found = {}
+    for blank in (False, True):
+        evaluate.main([model, "--catalogue", str(catalogue), *cache, "--blank_lettering", str(blank)])
+        found[blank] = json.loads((Path(model) / "results-test.json").read_text())
+        assert found[blank]["blank_lettering"] == blank
+    assert found[True]["metrics"] != found[False]["metrics"]
+    assert found[True]["data_fingerprint"] == found[False]["data_fingerprint"]
+
+
 def test_a_split_that_is_not_there_is_named(model, catalogue):
     with pytest.raises(SystemExit, match="holdout"):
         evaluate.main([model, "--catalogue", str(catalogue), "--split", "holdout"])
@@ -162,6 +190,7 @@ def test_movies_that_training_took_for_validation_are_not_trained_ones(model, ca
     [
         (["--seed_protocol", "True", "--trained_splits", "trian"], "trian"),
         (["--contact_sheet", "sheet"], "sheet cannot be written"),
+        (["--blank_lettering", "True"], "blank_lettering: .*poster_text"),
         (["--pool_sizes", "2", "7"], r"pool_sizes must lie in 1\.\.6 .* got 7"),
         (["--output", "."], r"\. cannot be written"),
     ],
