@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
+from numpy.typing import NDArray
 from PIL import Image
 
 from .contact_sheet import Answer, contact_sheet
-from .retrieval import DIRECTIONS, RECALL_AT, PoolResult, top_answers
+from .retrieval import DIRECTIONS, RECALL_AT, Embeddings, PoolResult, Ranks, top_answers
 
 SHEET_POSTERS = 12
 
@@ -54,10 +55,11 @@ def seed_rows(protocol: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
 
 def matching_rows(summary: Mapping[str, Any]) -> list[list[str]]:
     """Rows for `format_table` from `match_one_to_one`: those of the dual softmax, then of the assignment."""
-    heading, *rows = pool_rows(summary["dual_softmax"])
+    (_, *names), *rows = pool_rows(summary["dual_softmax"])
     pairs = summary["dual_softmax"]["pool"][DIRECTIONS[0]]
     shares = {f"assignment ({pairs:,} pairs)": "right_pairs", "chance": "chance"}
-    blank = ["-"] * (len(heading) - 2)
+    blank = ["-"] * (len(names) - 1)
+    heading = ["one to one, dual softmax (pool)", *names]
     return [heading, *rows, *([name, f"{summary['assignment'][key]:.2%}", *blank] for name, key in shares.items())]
 
 
@@ -79,10 +81,38 @@ def format_table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def draw_sheet(movies: Dataset, embeds: tuple[np.ndarray, np.ndarray], pool: PoolResult, heading: str) -> Image.Image:
-    """A contact sheet of posters spread evenly over the split, not chosen by how well they did."""
+def spread_rows(count: int) -> NDArray[np.intp]:
+    """Rows spread evenly over a split, not chosen by how well they did: as many as a contact sheet shows.
+
+    Example:
+        >>> spread_rows(3).tolist()
+        [0, 1, 2]
+    """
+    return np.linspace(0, count - 1, min(SHEET_POSTERS, count)).astype(int)
+
+
+def worst_rows(ranks: Ranks) -> NDArray[np.intp]:
+    """Rows of the posters whose right plot came last, the worst first; of equal ones the earlier first.
+
+    Example:
+        >>> worst_rows(np.array([1, 9, 2, 9])).tolist()
+        [1, 3, 2, 0]
+    """
+    return np.argsort(-ranks, kind="stable")[:SHEET_POSTERS]
+
+
+def draw_sheet(
+    movies: Dataset,
+    embeds: tuple[Embeddings, Embeddings],
+    pool: PoolResult,
+    rows: NDArray[np.intp],
+    heading: str,
+) -> Image.Image:
+    """A contact sheet of the posters in these rows, each with its three best plots and the rank of the right one.
+
+    `embeds` are those of posters and of plots, (movies, dim) each; `pool` is what `evaluate_pool` makes of them.
+    """
     images, texts = embeds
-    rows = np.linspace(0, len(movies) - 1, min(SHEET_POSTERS, len(movies))).astype(int)
     indices, scores = top_answers(images[rows], texts, 3)
     titles, plots = movies["title"], [plots[0] for plots in movies["plots"]]
     answers = [

@@ -16,7 +16,16 @@ from processing.estimates import bootstrap_intervals, check_sizes, pool_size_met
 from processing.lettering import with_blank_lettering
 from processing.masking import with_masked_titles
 from processing.matching import match_one_to_one, pair_orders
-from processing.report import draw_sheet, format_table, matching_rows, pool_rows, pool_size_rows, seed_rows
+from processing.report import (
+    draw_sheet,
+    format_table,
+    matching_rows,
+    pool_rows,
+    pool_size_rows,
+    seed_rows,
+    spread_rows,
+    worst_rows,
+)
 from processing.results import write_results
 from processing.retrieval import DIRECTIONS, evaluate_pool, seed_protocol
 from scripts.arguments import USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
@@ -50,6 +59,7 @@ class EvaluateArguments:
         default=None, metadata={"help": "JSON file; results-SPLIT.json in the model's folder by default."}
     )
     contact_sheet: Path | None = field(default=None, metadata={"help": "PNG of posters with their best plots."})
+    confusions: Path | None = field(default=None, metadata={"help": "PNG of the posters whose right plot came last."})
     batch_size: int = field(default=32, metadata={"help": "Posters or plots encoded at a time."})
     workers: int = field(default=0, metadata={"help": "Processes that decode posters."})
     feature_cache: str = field(default="none", metadata={"help": "Folder of features to read and fill, or none."})
@@ -80,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
             pair_orders(pools[options.split]["id"], pools[options.split]["id"])
         model, processor = load_model(rest.model)
         output = options.output or default_output(rest.model, options.split)
-        for path, suffix in ((output, ".json"), (options.contact_sheet, ".png")):
+        for path, suffix in ((output, ".json"), (options.contact_sheet, ".png"), (options.confusions, ".png")):
             if path and (path.is_dir() or path.suffix != suffix):
                 raise ValueError(f"{path} cannot be written: name a file that ends in {suffix}.")
             if path:
@@ -125,10 +135,15 @@ def main(arguments: list[str] | None = None) -> None:
         print(format_table(seed_rows(results["seed_protocol"])))
     write_results(output, results)
     print(f"\nResults are in {output}")
-    if options.contact_sheet:
-        heading = f"Posters of the {options.split} split, each with its best of {len(movies):,} plots"
-        draw_sheet(movies, embeds[options.split], pool, heading).save(options.contact_sheet)
-        print(f"The contact sheet is in {options.contact_sheet}")
+    sheets = {
+        "contact sheet": (options.contact_sheet, "Posters", spread_rows(len(movies))),
+        "sheet of confusions": (options.confusions, "The worst found posters", worst_rows(pool.image_to_text)),
+    }
+    for name, (path, which, rows) in sheets.items():
+        if path:
+            heading = f"{which} of the {options.split} split, each with its best of {len(movies):,} plots"
+            draw_sheet(movies, embeds[options.split], pool, rows, heading).save(path)
+            print(f"The {name} is in {path}")
 
 
 def training_record(model: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@ import numpy as np
 
 from processing.estimates import pool_size_metrics
 from processing.matching import match_one_to_one
-from processing.report import format_table, matching_rows, pool_rows, pool_size_rows, seed_rows
+from processing.report import format_table, matching_rows, pool_rows, pool_size_rows, seed_rows, spread_rows, worst_rows
 from processing.retrieval import DIRECTIONS, NAMES, PoolResult, evaluate_pool, seed_protocol
 from tests.processing.test_retrieval import unit
 
@@ -49,3 +49,13 @@ def test_an_assignment_has_a_share_of_right_pairs_and_no_ranks():
     rows = matching_rows(found)
     assert rows[-2:] == [["assignment (4 pairs)", "100.00%", *"-----"], ["chance", "25.00%", *"-----"]]
     assert {len(row) for row in rows} == {7}
+
+
+def test_the_worst_rows_are_those_whose_right_answer_came_last():
+    ranks = np.random.default_rng(8).permutation(100) + 1
+    assert ranks[worst_rows(ranks)].tolist() == list(range(100, 88, -1))
+
+
+def test_spread_rows_reach_from_the_first_to_the_last():
+    rows = spread_rows(100)
+    assert len(rows) == 12 and rows[[0, -1]].tolist() == [0, 99] and set(np.diff(rows)) == {9}

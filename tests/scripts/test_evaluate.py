@@ -124,6 +124,14 @@ def test_posters_without_their_lettering_are_judged_where_that_is_asked_for(mode
     assert found[True]["data_fingerprint"] == found[False]["data_fingerprint"]
 
 
+def test_the_worst_found_posters_are_drawn(model, catalogue, tmp_path, capsys):
+    worst, sheet = tmp_path / "worst.png", tmp_path / "sheet.png"
+    evaluate.main([model, "--catalogue", str(catalogue), "--confusions", str(worst), "--contact_sheet", str(sheet)])
+    assert Image.open(worst).size == Image.open(sheet).size  # the same posters, in another order
+    assert worst.read_bytes() != sheet.read_bytes()
+    assert f"The sheet of confusions is in {worst}" in capsys.readouterr().out
+
+
 def test_a_split_that_is_not_there_is_named(model, catalogue):
     with pytest.raises(SystemExit, match="holdout"):
         evaluate.main([model, "--catalogue", str(catalogue), "--split", "holdout"])
@@ -190,6 +198,7 @@ def test_movies_that_training_took_for_validation_are_not_trained_ones(model, ca
     [
         (["--seed_protocol", "True", "--trained_splits", "trian"], "trian"),
         (["--contact_sheet", "sheet"], "sheet cannot be written"),
+        (["--confusions", "worst.jpg"], r"worst\.jpg cannot be written"),
         (["--blank_lettering", "True"], "blank_lettering: .*poster_text"),
         (["--pool_sizes", "2", "7"], r"pool_sizes must lie in 1\.\.6 .* got 7"),
         (["--output", "."], r"\. cannot be written"),
