@@ -18,9 +18,9 @@ class TokenBag(nn.Module):
 
     Example:
         >>> bag = TokenBag(vocab_size=100, dim=64)
-        >>> one, two, other = bag(torch.tensor([[5, 6, 7], [6, 7, 0], [8, 9, 0]]), torch.tensor([[1, 1, 1], [1, 1, 0], [1, 1, 0]]))
+        >>> one, two, other = bag(torch.tensor([[5, 6, 7], [6, 7, 5], [8, 9, 8]]))
         >>> (one @ two).item(), (one @ other).item()
-        (2.0, 0.0)
+        (3.0, 0.0)
     """
 
     weight: Tensor

@@ -16,7 +16,6 @@ from .lexical import TokenBag
 from .losses import LOSSES, positives_by_id, symmetric_loss
 from .towers import build_tower, feature_size, is_frozen, load_tower, pool, tower_config
 
-
 # How much a poster with words is moved towards its looks, before training.
 VISION_WEIGHT = 0.1
 

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from .augmentation import augment
+from .masking import masked_names
 from .pixels import PosterPixels
 from .poster_words import compose
 from .processing_posterclip import PosterCLIPProcessor, to_rgb
@@ -37,6 +38,8 @@ class MoviePairs(TorchDataset):
         poster_text_dropout: share of the items that show no text in an epoch, so that pictures alone are learned too.
         genres: whether an item has the movie's `genres` too, (vocabulary,): 1 for each that it has. The vocabulary
             are the genres of these movies, sorted. ValueError where none of them has any.
+        mask_names: whether plots are shown without their movie's title and without names, see `processing.masking`.
+            ValueError where movies have no `title`, and together with `text_features`, which are of other plots.
 
     Example:
         >>> movies = Dataset.from_dict({"plots": [["A whale.", "A captain hunts a whale."]]})
@@ -59,11 +62,16 @@ class MoviePairs(TorchDataset):
         poster_text_dropout: float = 0.0,
         augment: bool = False,
         genres: bool = False,
+        mask_names: bool = False,
     ) -> None:
+        if mask_names and text_features is not None:
+            raise ValueError("mask_names: plots that are features already (text_features) cannot be masked.")
         self.movies = movies
         self.processor = processor
         self.pixels = PosterPixels(processor.image_processor) if processor else None
         self.plots = list(plots or movies["plots"])
+        if mask_names:
+            self.plots = masked_names(self.plots, movies)
         self.ids = movies["id"][:] if "id" in movies.column_names else [str(row) for row in range(len(movies))]
         self.labels = same_movie_labels(self.plots)
         self.seed = seed

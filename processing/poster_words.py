@@ -41,5 +41,3 @@ def compose(lines: str | Sequence[Mapping[str, Any]] | None) -> str:
 
 def _parted(text: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z]{2})|(?<=[A-Z]{2})(?=[a-z]{2})", " ", text)
-
-

@@ -10,7 +10,7 @@ from typing import Any
 
 def versions() -> dict[str, str]:
     """Versions of what numbers depend on."""
-    packages = ("accelerate", "datasets", "numpy", "pillow", "posterclip", "torch", "transformers")
+    packages = ("accelerate", "datasets", "numpy", "pillow", "posterclip", "scipy", "torch", "transformers")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 

@@ -6,7 +6,7 @@ the query's movie id, and a tie counts against the model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,13 +52,13 @@ def ranks(
     for name, embeds, ids in (("queries", queries, query_ids), ("candidates", candidates, candidate_ids)):
         if len(embeds) != len(ids) or len(ids) == 0:
             raise ValueError(f"{len(embeds)} {name} with {len(ids)} ids: need one id each, and at least one")
-    query_codes, candidate_codes = _codes(query_ids, candidate_ids)
+    query_codes, candidate_codes = id_codes(query_ids, candidate_ids)
     orphans = np.flatnonzero(_right_counts(query_codes, candidate_codes) == 0)
     if orphans.size:
         first = f"row {orphans[0]}, id {query_ids[orphans[0]]}"
         raise ValueError(f"{orphans.size} of {len(queries)} queries have no right candidate; first: {first}")
     result = np.empty(len(queries), dtype=np.int64)
-    for rows, scores in _score_blocks(queries, candidates, block_size):
+    for rows, scores in score_blocks(queries, candidates, block_size):
         right = query_codes[rows, None] == candidate_codes
         best_right = scores.max(axis=1, keepdims=True, where=right, initial=-np.inf)
         result[rows] = 1 + np.count_nonzero((scores >= best_right) & ~right, axis=1)
@@ -81,7 +81,7 @@ def top_answers(queries: Embeddings, candidates: Embeddings, k: int) -> tuple[ND
     k = min(k, len(candidates))
     indices = np.empty((len(queries), k), dtype=np.int64)
     best = np.empty((len(queries), k))
-    for rows, scores in _score_blocks(queries, candidates):
+    for rows, scores in score_blocks(queries, candidates):
         for row, line in enumerate(scores, start=rows.start):
             # A partition alone picks among ties at the cut as it likes: take them all, then sort.
             cut = np.partition(line, -k)[-k]
@@ -151,7 +151,7 @@ class PoolResult:
 
     def summary(self) -> dict[str, Any]:
         """JSON-ready: `pool` and `chance` by direction, the metrics under each direction's own name."""
-        images, texts = _codes(self.image_ids, self.text_ids)
+        images, texts = id_codes(self.image_ids, self.text_ids)
         pool = {"image_to_text": len(texts), "text_to_image": len(images)}
         right = {"image_to_text": _right_counts(images, texts), "text_to_image": _right_counts(texts, images)}
         return {
@@ -224,49 +224,13 @@ def seed_protocol(
     }
 
 
-def pool_rows(summary: Mapping[str, Any]) -> list[list[str]]:
-    """Rows for `format_table` from `PoolResult.summary()`, the chance line below each direction."""
-    rows = [["direction (pool)", "R@1", "R@5", "R@10", "median rank", "mean rank", "MRR"]]
-    for direction, answers in zip(DIRECTIONS, ("plots", "posters"), strict=True):
-        name = f"{direction.replace('_', '-')} ({summary['pool'][direction]:,} {answers})"
-        for label, metrics in ((name, summary[direction]), ("chance", summary["chance"][direction])):
-            recalls = [f"{metrics[f'R@{k}']:.2%}" for k in RECALL_AT]
-            middle = [f"{metrics[key]:,.1f}" for key in ("median_rank", "mean_rank")]
-            rows.append([label, *recalls, *middle, f"{metrics['MRR']:.4f}"])
-    return rows
-
-
-def seed_rows(protocol: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
-    """Rows for `format_table` from `seed_protocol`."""
-    heading = ["movies (each sought among all)", "count", "image-to-text", "text-to-image"]
-    return [heading] + [
-        [name, f"{group['count']:,}", *(f"{group[direction]:.2%}" for direction in DIRECTIONS)]
-        for name, group in protocol.items()
-    ]
-
-
-def format_table(rows: Sequence[Sequence[str]]) -> str:
-    """An aligned markdown table: the first row is the heading, the first column is flush left.
-
-    Example:
-        >>> print(format_table([["pool", "R@1"], ["plots", "50.00%"]]))
-        | pool  |    R@1 |
-        | :---- | -----: |
-        | plots | 50.00% |
-    """
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
-    lines = []
-    for first, *others in (rows[0], rule, *rows[1:]):
-        cells = [first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _score_blocks(
+def score_blocks(
     queries: Embeddings, candidates: Embeddings, block_size: int = 256
 ) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Yield (rows, scores of these rows against all candidates); the scores do not depend on the blocks."""
+    """Yield (rows, scores of these rows against all candidates), scores (rows, n_candidates), exact in float64.
+
+    Embeddings and errors are as in `ranks`. Scores are multiples of 2**-52 and do not depend on the blocks.
+    """
     if block_size < 1:
         raise ValueError(f"block_size must be at least 1, got {block_size}")
     left, right = _on_grid(queries, "queries"), _on_grid(candidates, "candidates")
@@ -296,7 +260,7 @@ def _on_grid(embeds: Embeddings, name: str) -> NDArray[np.float64]:
     return np.rint(array * GRID) / GRID
 
 
-def _codes(query_ids: Ids, candidate_ids: Ids) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def id_codes(query_ids: Ids, candidate_ids: Ids) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Both sides' ids as small integers, equal where the ids are equal."""
     sides = np.asarray(query_ids), np.asarray(candidate_ids)
     kinds = [side.dtype.kind for side in sides]

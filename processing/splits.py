@@ -51,11 +51,11 @@ def series_of(title: str) -> str:
     text = title.translate(_SUPERSCRIPTS)
     text = re.sub(r"(?<=\S)\s*\([^()]*\)", "", text).strip()  # "(1999)", "(Original title)"
     head = _SUBTITLE.split(article_first(text), maxsplit=1)[0]
-    key = re.sub(r"^(the|an?) (?=.)", "", _plain(head))
+    key = re.sub(r"^(the|an?) (?=.)", "", plain(head))
     # Two letters must be left: "1984", "8 1/2", "K-9" and "F/X" are names, not numbers of a sequel.
     while (shorter := _SEQUEL.sub("", key)) != key and sum(map(str.isalpha, shorter)) > 1:
         key = shorter
-    return key or _plain(title) or title.strip()
+    return key or plain(title) or title.strip()
 
 
 def split_by_series(series: Sequence[str], sizes: Mapping[str, float] = SPLIT_SIZES, seed: int = 0) -> list[str]:
@@ -95,7 +95,7 @@ def split_by_series(series: Sequence[str], sizes: Mapping[str, float] = SPLIT_SI
     return [dealt[key] for key in series]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Lower case, no accents, no punctuation: "Pokémon: Wayne's" -> "pokemon waynes"."""
     letters = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
     letters = re.sub(r"['’`]", "", unicodedata.normalize("NFC", letters))

@@ -22,6 +22,7 @@ from torch.utils.data import get_worker_info
 
 from .augmentation import augment
 from .catalogue import FEATURES, BadRow, read_movie, read_split
+from .masking import mask_names
 from .pixels import PosterPixels
 from .posters import read_poster
 from .processing_posterclip import PosterCLIPProcessor
@@ -88,6 +89,7 @@ class MovieStream(TorchIterableDataset):
         on_bad_rows: "error" stops at a row that cannot be used; "skip" leaves it out, logs it and counts it.
         seed: of shuffling and draws.
         augment: whether posters are seen in another way each pass, by `processing.augmentation`.
+        mask_names: whether plots are shown without title and names, by `processing.masking`.
         buffer_size: rows among which is shuffled.
         process_index: which of the processes this is.
         processes: how many there are.
@@ -116,6 +118,7 @@ Mend it, or leave such rows out with --on_bad_rows skip.
         on_bad_rows: Literal["error", "skip"] = "error",
         seed: int = 0,
         augment: bool = False,
+        mask_names: bool = False,
         buffer_size: int = 1000,
         process_index: int = 0,
         processes: int = 1,
@@ -134,6 +137,7 @@ Mend it, or leave such rows out with --on_bad_rows skip.
         self.on_bad_rows = on_bad_rows
         self.seed = seed
         self.augment = augment
+        self.mask_names = mask_names
         self.buffer_size = buffer_size
         self.process_index = process_index
         self.processes = processes
@@ -223,6 +227,8 @@ Mend it, or leave such rows out with --on_bad_rows skip.
             raise ValueError("Posters need a processor.")
         content = "\0".join(movie["plots"])
         text = random.Random(f"{self.seed}-{number}-{content}").choice(movie["plots"])
+        if self.mask_names:
+            text = mask_names(text, movie["title"])
         poster, name = movie["poster"], movie["id"] if movie["has_id"] else content
         if self.augment:
             poster = augment(poster, random.Random(f"{self.seed}-{number}-{name}-augment"))

@@ -14,8 +14,8 @@ import torch
 from datasets import Dataset
 
 from processing.catalogue import fingerprint
+from processing.report import format_table
 from processing.results import write_results
-from processing.retrieval import format_table
 from scripts.arguments import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, stop
 from scripts.measure import Section, Setup, device
 from scripts.measure_frozen import cache, encoding, field_way

@@ -8,26 +8,28 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from PIL import Image
 
 from modeling.encoding import embed
 from processing.catalogue import fingerprint
 from processing.collation import first_plots
-from processing.contact_sheet import Answer, contact_sheet
-from processing.results import write_results
-from processing.retrieval import (
-    PoolResult,
-    evaluate_pool,
+from processing.estimates import bootstrap_intervals, check_sizes, pool_size_metrics
+from processing.lettering import with_blank_lettering
+from processing.masking import with_masked_titles
+from processing.matching import match_one_to_one, pair_orders
+from processing.report import (
+    draw_sheet,
     format_table,
+    matching_rows,
     pool_rows,
-    seed_protocol,
+    pool_size_rows,
     seed_rows,
-    top_answers,
+    spread_rows,
+    worst_rows,
 )
+from processing.results import write_results
+from processing.retrieval import DIRECTIONS, evaluate_pool, seed_protocol
 from scripts.arguments import USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
 from scripts.features import Encoder
-
-SHEET_POSTERS = 12
 
 
 @dataclass
@@ -42,10 +44,22 @@ class EvaluateArguments:
     trained_splits: list[str] | None = field(
         default=None, metadata={"help": "For the seed's protocol: what the model was trained on, if not recorded."}
     )
+    mask_titles: bool = field(default=False, metadata={"help": "Judge by plots without their movie's title."})
+    blank_lettering: bool = field(
+        default=False, metadata={"help": "Judge by posters whose lettering is painted over; needs poster_text."}
+    )
+    pool_sizes: list[int] | None = field(
+        default=None, metadata={"help": "Also what to expect in random pools of these sizes, out of this one."}
+    )
+    one_to_one: bool = field(
+        default=False,
+        metadata={"help": "Also match the pool as a whole, with the knowledge that each poster has one plot."},
+    )
     output: Path | None = field(
         default=None, metadata={"help": "JSON file; results-SPLIT.json in the model's folder by default."}
     )
     contact_sheet: Path | None = field(default=None, metadata={"help": "PNG of posters with their best plots."})
+    confusions: Path | None = field(default=None, metadata={"help": "PNG of the posters whose right plot came last."})
     batch_size: int = field(default=32, metadata={"help": "Posters or plots encoded at a time."})
     workers: int = field(default=0, metadata={"help": "Processes that decode posters."})
     feature_cache: str = field(default="none", metadata={"help": "Folder of features to read and fill, or none."})
@@ -64,12 +78,19 @@ def main(arguments: list[str] | None = None) -> None:
         judged = [name for name in ("train", "validation", "test") if name in catalogue.splits]
         names = [options.split, *(judged if options.seed_protocol else [])]
         pools = {name: catalogue.movies([name]) for name in dict.fromkeys(names)}
+        if options.mask_titles:
+            pools = {name: with_masked_titles(movies) for name, movies in pools.items()}
+        if options.blank_lettering:
+            pools = {name: with_blank_lettering(movies) for name, movies in pools.items()}
         trained = options.trained_splits or record["train_splits"]
         if options.seed_protocol and (strange := set(trained) - set(judged)):
             raise ValueError(f"trained_splits: {', '.join(sorted(strange))} is none of {', '.join(judged)}.")
+        check_sizes(options.pool_sizes or [], len(pools[options.split]))
+        if options.one_to_one:
+            pair_orders(pools[options.split]["id"], pools[options.split]["id"])
         model, processor = load_model(rest.model)
         output = options.output or default_output(rest.model, options.split)
-        for path, suffix in ((output, ".json"), (options.contact_sheet, ".png")):
+        for path, suffix in ((output, ".json"), (options.contact_sheet, ".png"), (options.confusions, ".png")):
             if path and (path.is_dir() or path.suffix != suffix):
                 raise ValueError(f"{path} cannot be written: name a file that ends in {suffix}.")
             if path:
@@ -89,22 +110,40 @@ def main(arguments: list[str] | None = None) -> None:
     results: dict[str, Any] = {
         "model": rest.model,
         "split": options.split,
+        "mask_titles": options.mask_titles,
+        "blank_lettering": options.blank_lettering,
         "catalogue": catalogue.report(),
         "data_fingerprint": {name: fingerprint(catalogue.movies([name])) for name in pools},
-        "metrics": pool.summary(),
+        "metrics": {**pool.summary(), "intervals": bootstrap_intervals(pool)},
     }
     print(f"\n{options.split}: {len(movies):,} movies; a tie counts against the model")
     print(format_table(pool_rows(results["metrics"])))
+    if options.pool_sizes:
+        ranks, size = {name: getattr(pool, name) for name in DIRECTIONS}, len(movies)
+        found = {name: pool_size_metrics(of, size, options.pool_sizes) for name, of in ranks.items()}
+        results["pool_sizes"] = found
+        print("\nThe same ranks in smaller pools: what to expect of a random part that holds the right answer")
+        print(format_table(pool_size_rows(found)))
+    if options.one_to_one:
+        scale = model.logit_scale.exp().item()
+        results["one_to_one"] = match_one_to_one(*embeds[options.split], movies["id"], movies["id"], scale)
+        print("\nThe same pool, matched with the knowledge that every poster has one plot and every plot one poster")
+        print(format_table(matching_rows(results["one_to_one"])))
     if options.seed_protocol:
         results["seed_protocol"] = judge_as_the_seed({name: pools[name] for name in judged}, embeds, trained)
         print("\nThe course report's protocol: the arg-min along each dimension of one distance matrix over all movies")
         print(format_table(seed_rows(results["seed_protocol"])))
     write_results(output, results)
     print(f"\nResults are in {output}")
-    if options.contact_sheet:
-        heading = f"Posters of the {options.split} split, each with its best of {len(movies):,} plots"
-        draw_sheet(movies, embeds[options.split], pool, heading).save(options.contact_sheet)
-        print(f"The contact sheet is in {options.contact_sheet}")
+    sheets = {
+        "contact sheet": (options.contact_sheet, "Posters", spread_rows(len(movies))),
+        "sheet of confusions": (options.confusions, "The worst found posters", worst_rows(pool.image_to_text)),
+    }
+    for name, (path, which, rows) in sheets.items():
+        if path:
+            heading = f"{which} of the {options.split} split, each with its best of {len(movies):,} plots"
+            draw_sheet(movies, embeds[options.split], pool, rows, heading).save(path)
+            print(f"The {name} is in {path}")
 
 
 def training_record(model: Path) -> dict[str, Any]:
@@ -135,22 +174,6 @@ def judge_as_the_seed(
     ids = [movie for movies in pools.values() for movie in movies["id"]]
     trained = np.concatenate([np.full(len(movies), name in trained_splits) for name, movies in pools.items()])
     return seed_protocol(images, texts, ids, trained)
-
-
-def draw_sheet(movies: Dataset, embeds: tuple[np.ndarray, np.ndarray], pool: PoolResult, heading: str) -> Image.Image:
-    """A contact sheet of posters spread evenly over the split, not chosen by how well they did."""
-    images, texts = embeds
-    rows = np.linspace(0, len(movies) - 1, min(SHEET_POSTERS, len(movies))).astype(int)
-    indices, scores = top_answers(images[rows], texts, 3)
-    titles, plots = movies["title"], [plots[0] for plots in movies["plots"]]
-    answers = [
-        [Answer(titles[j], plots[j], float(score), bool(j == row)) for j, score in zip(*best, strict=True)]
-        for row, *best in zip(rows, indices, scores, strict=True)
-    ]
-    posters = [movies[int(row)]["image"] for row in rows]
-    ranks = [int(rank) for rank in pool.image_to_text[rows]]
-    footer = "The number beside a plot is its cosine similarity. A tie counts against the model."
-    return contact_sheet(posters, [titles[row] for row in rows], answers, ranks, heading=heading, footer=footer)
 
 
 if __name__ == "__main__":

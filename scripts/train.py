@@ -125,6 +125,9 @@ class RunArguments(TrainingArguments):
         default=None, metadata={"help": "Learning rate of a layer group of an encoder, by that of the one above it."}
     )
     augment: bool = field(default=False, metadata={"help": "Train on another crop and light of a poster each epoch."})
+    mask_names: bool = field(
+        default=False, metadata={"help": "Train on plots without their movie's title and without names."}
+    )
     genre_weight: float = field(
         default=0.0,
         metadata={"help": "Movies of the same genres count as related: from 0, not at all, to 1, as the same movie."},
@@ -158,9 +161,11 @@ def main(arguments: list[str] | None = None) -> None:
         if stream.streaming:
             share = {"process_index": run.process_index, "processes": run.world_size}
             share |= {"workers": run.dataloader_num_workers, "seed": run.seed}
-            pairs = stream.open(data, splits.train_splits, processor, augment=run.augment, **share)
+            share |= {"augment": run.augment, "mask_names": run.mask_names}
+            pairs = stream.open(data, splits.train_splits, processor, **share)
         else:
-            pairs = MoviePairs(movies, processor, seed=run.seed, augment=run.augment, genres=run.genre_weight > 0)
+            shown = {"augment": run.augment, "genres": run.genre_weight > 0, "mask_names": run.mask_names}
+            pairs = MoviePairs(movies, processor, seed=run.seed, **shown)
         if judged is not None:
             held_out = MoviePairs(judged, processor, plots=first_plots(judged))
         trainer = PosterCLIPTrainer(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from processing.retrieval import format_table, pool_rows, seed_rows
+from processing.report import format_table, pool_rows, seed_rows
 from processing.stories import read_stories
 from scripts.benchmark import tables
 from tests.elsewhere import run_without_clone

@@ -162,3 +162,18 @@ def test_batches_can_be_made_by_spawned_workers(movies):
     again = pickle.loads(pickle.dumps(plots.collate_fn))
     for name, value in plots.collate_fn(["a", "b c"]).items():
         assert torch.equal(value, again(["a", "b c"])[name])
+
+
+def test_names_are_masked_in_what_is_drawn_and_in_what_features_are_made_of():
+    rows = {"plots": [["A duel with Ned.", "Zorro rides."], ["A duel with Bob."]], "title": ["Zorro", "Bob"]}
+    pairs = MoviePairs(Dataset.from_dict(rows), image_features=torch.zeros(2, 1), mask_names=True)
+    assert pairs.plots == [["A duel with ....", "... rides."], ["A duel with ...."]]
+    assert {pairs[0]["text"] for pairs.epoch in range(9)} == set(pairs.plots[0])
+    assert pairs[0]["label"] == pairs[1]["label"]  # nothing tells these two apart any more
+
+
+def test_names_cannot_be_masked_where_titles_or_texts_are_not_there(movies):
+    with pytest.raises(ValueError, match="no column title"):
+        MoviePairs(movies, mask_names=True)
+    with pytest.raises(ValueError, match="text_features"):
+        MoviePairs(movies, text_features=torch.zeros(7, 2), mask_names=True)

@@ -9,12 +9,9 @@ from processing.retrieval import (
     METRICS,
     chance,
     evaluate_pool,
-    format_table,
-    pool_rows,
     ranks,
     retrieval_metrics,
     seed_protocol,
-    seed_rows,
     top_answers,
     trainer_metrics,
 )
@@ -221,26 +218,6 @@ def test_seed_protocol_leaves_out_an_empty_group():
 def test_seed_protocol_wants_one_bool_a_movie(trained):
     with pytest.raises(ValueError, match="trained must be 2 bools"):
         seed_protocol(np.eye(2), np.eye(2), [1, 2], trained)
-
-
-def test_tables_are_aligned_and_show_pool_and_chance():
-    rng = np.random.default_rng(7)
-    images, ids = unit(rng, 2000, 8), np.arange(2000)
-    table = format_table(pool_rows(evaluate_pool(images, images, ids, ids).summary()))
-    lines = table.splitlines()
-    assert len({len(line) for line in lines}) == 1
-    assert [line.split("|")[1].strip() for line in lines[2:]] == [
-        "image-to-text (2,000 plots)",
-        "chance",
-        "text-to-image (2,000 posters)",
-        "chance",
-    ]
-    assert (
-        lines[2].split() == "| image-to-text (2,000 plots) | 100.00% | 100.00% | 100.00% | 1.0 | 1.0 | 1.0000 |".split()
-    )
-    assert "0.05%" in lines[3] and "1,000.5" in lines[3]
-    protocol = seed_protocol(images, images, ids, ids < 500)
-    assert "| trained                        |   500 |       100.00% |" in format_table(seed_rows(protocol))
 
 
 def test_the_trainer_is_told_each_direction_and_their_mean() -> None:

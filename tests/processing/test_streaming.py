@@ -49,6 +49,12 @@ class TestRows:
             pixels = PosterPixels(tiny_processor().image_processor)(read_poster(noise(number)))
             assert item["text"] in expected[f"m{number}"]["plots"] and item["pixels"].equal(pixels)
 
+    def test_show_plots_without_names_where_that_is_asked_for(self, tmp_path):
+        row = movie(0, title="Zorro", plot="A duel of Zorro with Ned.", plots=["Zorro's duel with Ned."])
+        source = write_shards(tmp_path / "movies", [[row]])
+        shown = {item["text"] for item in islice(stream(source, mask_names=True), 20)}
+        assert shown == {"A duel of ... with ....", "...'s duel with ...."}
+
     @pytest.mark.parametrize("packed", [False, True])
     def test_of_an_image_folder_are_read_too(self, packed, tmp_path):
         (tmp_path / "movies" / "posters").mkdir(parents=True)

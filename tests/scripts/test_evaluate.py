@@ -1,14 +1,18 @@
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 import torch
+from datasets import DatasetDict, List, Value
 from PIL import Image
 
 from modeling import PosterCLIPModel
 from processing.catalogue import load_catalogue
 from scripts import evaluate, match
 from tests.tiny import tiny_model, tiny_processor
+
+LETTERS = "abcdefghijklmnopqr"
 
 
 @pytest.fixture
@@ -49,6 +53,83 @@ def test_the_ranks_are_those_of_the_models_own_logits(model, catalogue):
     metrics = json.loads(open(f"{model}/out.json").read())["metrics"]["image_to_text"]
     assert metrics["mean_rank"] == pytest.approx(ranks.double().mean().item())
     assert metrics["R@1"] == pytest.approx((ranks == 1).double().mean().item())
+
+
+def test_intervals_and_smaller_pools_are_reported(model, catalogue, capsys):
+    evaluate.main([model, "--catalogue", str(catalogue), "--pool_sizes", "2", "4"])
+    results = json.loads((Path(model) / "results-test.json").read_text())
+    for direction in ("image_to_text", "text_to_image"):
+        metrics = results["metrics"][direction]
+        for name, (low, high) in results["metrics"]["intervals"][direction].items():
+            assert low <= metrics[name] <= high
+        sizes = results["pool_sizes"][direction]
+        assert list(sizes) == ["2", "4", "6"]
+        assert sizes["6"]["R@1"] == pytest.approx(metrics["R@1"]) and sizes["2"]["chance"]["R@1"] == 0.5
+    printed = capsys.readouterr().out
+    assert printed.count("95% interval") == 2 and "text-to-image (4)" in printed
+
+
+def test_what_is_reached_by_knowing_that_a_pool_is_one_to_one_stands_apart(model, catalogue, capsys):
+    evaluate.main([model, "--catalogue", str(catalogue)])
+    without = json.loads((Path(model) / "results-test.json").read_text())
+    assert "assignment" not in capsys.readouterr().out
+    evaluate.main([model, "--catalogue", str(catalogue), "--one_to_one", "True"])
+    results = json.loads((Path(model) / "results-test.json").read_text())
+    assert results["metrics"] == without["metrics"] and "one_to_one" not in without
+    assert results["one_to_one"]["assignment"]["chance"] == pytest.approx(1 / 6)
+    assert results["one_to_one"]["dual_softmax"]["pool"] == {"image_to_text": 6, "text_to_image": 6}
+    table = capsys.readouterr().out.split("with the knowledge that every poster has one plot")[1]
+    assert "image-to-text (6 plots)" in table and "assignment (6 pairs)" in table
+
+
+def test_plots_without_their_titles_are_judged_where_that_is_asked_for(model, catalogue):
+    rows = [json.loads(line) for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
+    rows = [
+        {**row, "title": 5 * letter, "plot_short": f"a {5 * letter}"} for row, letter in zip(rows, LETTERS, strict=True)
+    ]
+    (catalogue / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    evaluate.main([model, "--catalogue", str(catalogue)])
+    plain = json.loads((Path(model) / "results-test.json").read_text())
+    evaluate.main([model, "--catalogue", str(catalogue), "--mask_titles", "True"])
+    masked = json.loads((Path(model) / "results-test.json").read_text())
+    assert [plain["mask_titles"], masked["mask_titles"]] == [False, True]
+    assert plain["metrics"]["image_to_text"]["mean_rank"] < 6
+    assert masked["metrics"]["image_to_text"]["mean_rank"] == 6  # all plots are "a ..."
+    assert plain["data_fingerprint"] == masked["data_fingerprint"]
+
+
+def test_posters_without_their_lettering_are_judged_where_that_is_asked_for(model, catalogue, tmp_path, monkeypatch):
+    source, load = load_catalogue(str(catalogue)), evaluate.CatalogueArguments.load
+    lines = List({"text": Value("string"), "score": Value("float64"), "box": List(Value("float64"))})
+    text = [{"text": "all of it", "score": 1.0, "box": [0.0, 0.0, 1.0, 1.0]}]
+
+    def with_text(arguments):
+        splits = load(arguments).splits
+        read = {
+            name: split.select_columns([column for column in split.column_names if column != "poster_text"])
+            .flatten_indices()
+            .add_column("poster_text", [text] * len(split), feature=lines)
+            for name, split in splits.items()
+        }
+        return dataclasses.replace(source, splits=DatasetDict(read))
+
+    monkeypatch.setattr(evaluate.CatalogueArguments, "load", with_text)
+    cache = ["--feature_cache", str(tmp_path / "cache")]  # filled with features of the posters as they are
+    found = {}
+    for blank in (False, True):
+        evaluate.main([model, "--catalogue", str(catalogue), *cache, "--blank_lettering", str(blank)])
+        found[blank] = json.loads((Path(model) / "results-test.json").read_text())
+        assert found[blank]["blank_lettering"] == blank
+    assert found[True]["metrics"] != found[False]["metrics"]
+    assert found[True]["data_fingerprint"] == found[False]["data_fingerprint"]
+
+
+def test_the_worst_found_posters_are_drawn(model, catalogue, tmp_path, capsys):
+    worst, sheet = tmp_path / "worst.png", tmp_path / "sheet.png"
+    evaluate.main([model, "--catalogue", str(catalogue), "--confusions", str(worst), "--contact_sheet", str(sheet)])
+    assert Image.open(worst).size == Image.open(sheet).size  # the same posters, in another order
+    assert worst.read_bytes() != sheet.read_bytes()
+    assert f"The sheet of confusions is in {worst}" in capsys.readouterr().out
 
 
 def test_a_split_that_is_not_there_is_named(model, catalogue):
@@ -117,6 +198,9 @@ def test_movies_that_training_took_for_validation_are_not_trained_ones(model, ca
     [
         (["--seed_protocol", "True", "--trained_splits", "trian"], "trian"),
         (["--contact_sheet", "sheet"], "sheet cannot be written"),
+        (["--confusions", "worst.jpg"], r"worst\.jpg cannot be written"),
+        (["--blank_lettering", "True"], "blank_lettering: .*poster_text"),
+        (["--pool_sizes", "2", "7"], r"pool_sizes must lie in 1\.\.6 .* got 7"),
         (["--output", "."], r"\. cannot be written"),
     ],
 )

@@ -104,6 +104,27 @@ def test_a_yaml_file_says_the_same_as_flags_and_a_flag_wins(catalogue, towers, t
     assert not (tmp_path / "unused").exists()
 
 
+@pytest.mark.parametrize("mode", ["frozen", "full"])
+def test_training_on_masked_names_is_training_on_plots_without_them(mode, catalogue, towers, tmp_path):
+    def run(name: str, plot: str, *flags: str) -> dict[str, torch.Tensor]:
+        rows = [json.loads(line) for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
+        rows = [{**row, "plot_long": f"{plot} {'abcdefghijklmnopqr'[row['id']]}"} for row in rows]
+        (catalogue / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        settings = [
+            "--text_mode",
+            mode,
+            "--feature_cache",
+            str(tmp_path / "cache"),
+            "--output_dir",
+            str(tmp_path / name),
+        ]
+        train.main(["--catalogue", str(catalogue), *towers, *QUICK, *settings, *flags])
+        return weights(tmp_path / name)
+
+    masked, without = run("masked", "a duel with Zorro", "--mask_names", "True"), run("without", "a duel with ...")
+    assert all(torch.equal(weight, masked[name]) for name, weight in without.items())
+
+
 def test_a_saved_model_is_trained_further(catalogue, towers, tmp_path):
     train.main(["--catalogue", str(catalogue), *towers, *QUICK, "--output_dir", str(tmp_path / "first")])
     more = ["--model", str(tmp_path / "first"), "--train_splits", "train", "validation"]

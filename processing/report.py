@@ -1,0 +1,132 @@
+"""What a person looks at: tables of the metrics, and the contact sheet of a pool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+from PIL import Image
+
+from .contact_sheet import Answer, contact_sheet
+from .retrieval import DIRECTIONS, RECALL_AT, Embeddings, PoolResult, Ranks, top_answers
+
+SHEET_POSTERS = 12
+
+
+def pool_rows(summary: Mapping[str, Any]) -> list[list[str]]:
+    """Rows for `format_table` from `PoolResult.summary()`, the chance line below each direction.
+
+    Where the summary has `intervals` too, those of `bootstrap_intervals`, they stand between the two.
+    """
+    rows = [["direction (pool)", "R@1", "R@5", "R@10", "median rank", "mean rank", "MRR"]]
+    for direction, answers in zip(DIRECTIONS, ("plots", "posters"), strict=True):
+        name = f"{direction.replace('_', '-')} ({summary['pool'][direction]:,} {answers})"
+        rows.append([name, *_cells(summary[direction])])
+        if "intervals" in summary:
+            ends = [{key: interval[end] for key, interval in summary["intervals"][direction].items()} for end in (0, 1)]
+            cells = zip(*map(_cells, ends), strict=True)
+            rows.append(["95% interval", *(f"{low.removesuffix('%')}-{high}" for low, high in cells)])
+        rows.append(["chance", *_cells(summary["chance"][direction])])
+    return rows
+
+
+def pool_size_rows(sizes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[list[str]]:
+    """Rows for `format_table` from `pool_size_metrics` of each direction, the chance of each size beside it."""
+    recalls = [f"R@{k}" for k in RECALL_AT]
+    rows = [["direction (pool)", *(cell for recall in recalls for cell in (recall, "chance"))]]
+    for direction in DIRECTIONS:
+        for size, metrics in sizes[direction].items():
+            cells = [f"{of[recall]:.2%}" for recall in recalls for of in (metrics, metrics["chance"])]
+            rows.append([f"{direction.replace('_', '-')} ({int(size):,})", *cells])
+    return rows
+
+
+def seed_rows(protocol: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
+    """Rows for `format_table` from `seed_protocol`."""
+    heading = ["movies (each sought among all)", "count", "image-to-text", "text-to-image"]
+    return [heading] + [
+        [name, f"{group['count']:,}", *(f"{group[direction]:.2%}" for direction in DIRECTIONS)]
+        for name, group in protocol.items()
+    ]
+
+
+def matching_rows(summary: Mapping[str, Any]) -> list[list[str]]:
+    """Rows for `format_table` from `match_one_to_one`: those of the dual softmax, then of the assignment."""
+    (_, *names), *rows = pool_rows(summary["dual_softmax"])
+    pairs = summary["dual_softmax"]["pool"][DIRECTIONS[0]]
+    shares = {f"assignment ({pairs:,} pairs)": "right_pairs", "chance": "chance"}
+    blank = ["-"] * (len(names) - 1)
+    heading = ["one to one, dual softmax (pool)", *names]
+    return [heading, *rows, *([name, f"{summary['assignment'][key]:.2%}", *blank] for name, key in shares.items())]
+
+
+def format_table(rows: Sequence[Sequence[str]]) -> str:
+    """An aligned markdown table: the first row is the heading, the first column is flush left.
+
+    Example:
+        >>> print(format_table([["pool", "R@1"], ["plots", "50.00%"]]))
+        | pool  |    R@1 |
+        | :---- | -----: |
+        | plots | 50.00% |
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = []
+    for first, *others in (rows[0], rule, *rows[1:]):
+        cells = [first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def spread_rows(count: int) -> NDArray[np.intp]:
+    """Rows spread evenly over a split, not chosen by how well they did: as many as a contact sheet shows.
+
+    Example:
+        >>> spread_rows(3).tolist()
+        [0, 1, 2]
+    """
+    return np.linspace(0, count - 1, min(SHEET_POSTERS, count)).astype(int)
+
+
+def worst_rows(ranks: Ranks) -> NDArray[np.intp]:
+    """Rows of the posters whose right plot came last, the worst first; of equal ones the earlier first.
+
+    Example:
+        >>> worst_rows(np.array([1, 9, 2, 9])).tolist()
+        [1, 3, 2, 0]
+    """
+    return np.argsort(-ranks, kind="stable")[:SHEET_POSTERS]
+
+
+def draw_sheet(
+    movies: Dataset,
+    embeds: tuple[Embeddings, Embeddings],
+    pool: PoolResult,
+    rows: NDArray[np.intp],
+    heading: str,
+) -> Image.Image:
+    """A contact sheet of the posters in these rows, each with its three best plots and the rank of the right one.
+
+    `embeds` are those of posters and of plots, (movies, dim) each; `pool` is what `evaluate_pool` makes of them.
+    """
+    images, texts = embeds
+    indices, scores = top_answers(images[rows], texts, 3)
+    titles, plots = movies["title"], [plots[0] for plots in movies["plots"]]
+    answers = [
+        [Answer(titles[j], plots[j], float(score), bool(j == row)) for j, score in zip(*best, strict=True)]
+        for row, *best in zip(rows, indices, scores, strict=True)
+    ]
+    posters = [movies[int(row)]["image"] for row in rows]
+    ranks = [int(rank) for rank in pool.image_to_text[rows]]
+    footer = "The number beside a plot is its cosine similarity. A tie counts against the model."
+    return contact_sheet(posters, [titles[row] for row in rows], answers, ranks, heading=heading, footer=footer)
+
+
+def _cells(metrics: Mapping[str, float]) -> list[str]:
+    """A pool's metrics as text, in the order of the tables."""
+    recalls = [f"{metrics[f'R@{k}']:.2%}" for k in RECALL_AT]
+    middle = [f"{metrics[key]:,.1f}" for key in ("median_rank", "mean_rank")]
+    return [*recalls, *middle, f"{metrics['MRR']:.4f}"]
