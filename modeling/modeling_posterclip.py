@@ -174,8 +174,10 @@ class PosterCLIPModel(PreTrainedModel):
         pooled = pool(self._read(input_ids, attention_mask), self.config.text_pooling, attention_mask)
         return self.with_bag(pooled, input_ids, attention_mask)
 
-    def poster_text_features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+    def poster_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """As `text_features`, of posters' words: (posters, feature + lexical_dim), zeros where a poster has none."""
+        if attention_mask is None:
+            return self.text_features(input_ids)
         has_text = attention_mask.any(1, keepdim=True)
         # Attention over nothing is not a number in some encoders.
         first = torch.arange(attention_mask.shape[1], device=attention_mask.device) == 0

@@ -21,6 +21,7 @@ def blank_lettering(image: Image.Image, lines: Sequence[Mapping[str, Any]]) -> I
     Args:
         image: a poster of any size and mode; boxes are about what `to_rgb` makes of it.
         lines: what is printed on it, each line with a `box`: left, top, right and bottom as shares of width and height.
+            One without a box, nobody knows where, stays.
 
     Returns:
         An RGB image of the same size; outside of the boxes every pixel is what it was.
@@ -34,7 +35,7 @@ def blank_lettering(image: Image.Image, lines: Sequence[Mapping[str, Any]]) -> I
     """
     pixels = np.array(to_rgb(image))
     height, width = pixels.shape[:2]
-    for line in lines:
+    for line in [line for line in lines if line["box"] is not None]:
         box = np.asarray(line["box"], dtype=float) * [width, height, width, height]
         margin = ENLARGED * (box[3] - box[1])
         left, top = np.maximum(np.floor(box[:2] - margin), 0).astype(int)

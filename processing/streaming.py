@@ -24,6 +24,7 @@ from .augmentation import augment
 from .catalogue import FEATURES, BadRow, read_movie, read_split
 from .masking import mask_names
 from .pixels import PosterPixels
+from .poster_words import compose
 from .posters import read_poster
 from .processing_posterclip import PosterCLIPProcessor
 from .readers import FIELDS, class_names, image_column
@@ -90,6 +91,7 @@ class MovieStream(TorchIterableDataset):
         seed: of shuffling and draws.
         augment: whether posters are seen in another way each pass, by `processing.augmentation`.
         mask_names: whether plots are shown without title and names, by `processing.masking`.
+        poster_text: whether an item also has what is printed on its poster; a row that does not say so is bad.
         buffer_size: rows among which is shuffled.
         process_index: which of the processes this is.
         processes: how many there are.
@@ -119,6 +121,7 @@ Mend it, or leave such rows out with --on_bad_rows skip.
         seed: int = 0,
         augment: bool = False,
         mask_names: bool = False,
+        poster_text: bool = False,
         buffer_size: int = 1000,
         process_index: int = 0,
         processes: int = 1,
@@ -138,6 +141,7 @@ Mend it, or leave such rows out with --on_bad_rows skip.
         self.seed = seed
         self.augment = augment
         self.mask_names = mask_names
+        self.poster_text = poster_text
         self.buffer_size = buffer_size
         self.process_index = process_index
         self.processes = processes
@@ -205,6 +209,8 @@ Mend it, or leave such rows out with --on_bad_rows skip.
                     if split not in self.splits:
                         continue
                 movie = read_movie({"id": str(number)} | fields, self.plot_columns)
+                if self.poster_text and movie["poster_text"] is None:
+                    raise ValueError("no poster_text")
                 content = _content(image)
                 movie |= {"image": {"bytes": content, "path": None}, "has_id": "id" in fields}
                 movie["poster"] = read_poster(content)
@@ -233,7 +239,8 @@ Mend it, or leave such rows out with --on_bad_rows skip.
         if self.augment:
             poster = augment(poster, random.Random(f"{self.seed}-{number}-{name}-augment"))
         label = (_key(name), _key(text))
-        return {"id": movie["id"], "pixels": self.pixels(poster), "text": text, "label": label}
+        pair = {"id": movie["id"], "pixels": self.pixels(poster), "text": text, "label": label}
+        return pair | ({"poster_text": compose(movie["poster_text"])} if self.poster_text else {})
 
 
 def _whole(rows: IterableDataset) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any, Literal, NoReturn
 import yaml
 from datasets import disable_progress_bars
 from huggingface_hub import logging as hub_logging
+from huggingface_hub.constants import HF_HOME
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import HfArgumentParser, PreTrainedConfig
@@ -19,6 +20,9 @@ from transformers.utils import logging as transformers_logging
 from modeling import PosterCLIPConfig, PosterCLIPModel
 from processing import PosterCLIPProcessor
 from processing.catalogue import Catalogue, load_catalogue
+
+# Where is kept what was read on posters, by their content.
+POSTER_TEXT = Path(HF_HOME) / "posterclip" / "poster_text"
 
 
 @dataclass

@@ -16,6 +16,7 @@ from processing.estimates import bootstrap_intervals, check_sizes, pool_size_met
 from processing.lettering import with_blank_lettering
 from processing.masking import with_masked_titles
 from processing.matching import match_one_to_one, pair_orders
+from processing.poster_words import compose
 from processing.report import (
     draw_sheet,
     format_table,
@@ -28,7 +29,7 @@ from processing.report import (
 )
 from processing.results import write_results
 from processing.retrieval import DIRECTIONS, evaluate_pool, seed_protocol
-from scripts.arguments import USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
+from scripts.arguments import POSTER_TEXT, USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
 from scripts.features import Encoder
 
 
@@ -75,6 +76,9 @@ def main(arguments: list[str] | None = None) -> None:
         if "validation" in record["catalogue"]["rows"] and "train" in catalogue.splits:
             # Training took it out of train where the catalogue had none: those movies are not trained ones.
             catalogue = catalogue.with_validation()
+        model, processor = load_model(rest.model)
+        if model.config.poster_text:
+            catalogue = catalogue.with_poster_text(POSTER_TEXT)
         judged = [name for name in ("train", "validation", "test") if name in catalogue.splits]
         names = [options.split, *(judged if options.seed_protocol else [])]
         pools = {name: catalogue.movies([name]) for name in dict.fromkeys(names)}
@@ -88,7 +92,6 @@ def main(arguments: list[str] | None = None) -> None:
         check_sizes(options.pool_sizes or [], len(pools[options.split]))
         if options.one_to_one:
             pair_orders(pools[options.split]["id"], pools[options.split]["id"])
-        model, processor = load_model(rest.model)
         output = options.output or default_output(rest.model, options.split)
         for path, suffix in ((output, ".json"), (options.contact_sheet, ".png"), (options.confusions, ".png")):
             if path and (path.is_dir() or path.suffix != suffix):
@@ -162,7 +165,9 @@ def default_output(model: str, split: str) -> Path:
 def embeddings(encoder: Encoder, movies: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings of the movies' posters and first plots, each encoded once."""
     plots = [plot for plots in first_plots(movies) for plot in plots]
-    images, texts = embed(encoder.model, encoder.posters(movies), encoder.plots(plots))
+    reads = encoder.model.config.poster_text
+    words = encoder.poster_text([compose(lines) for lines in movies["poster_text"]]) if reads else None
+    images, texts = embed(encoder.model, encoder.posters(movies), encoder.plots(plots), words)
     return images.numpy(), texts.numpy()
 
 

@@ -20,7 +20,7 @@ from processing.collation import MoviePairs, PairCollator, first_plots
 from processing.results import write_results
 from processing.retrieval import METRICS, trainer_metrics
 from processing.streaming import MovieStream, open_stream
-from scripts.arguments import USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
+from scripts.arguments import POSTER_TEXT, USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
 from scripts.features import add_features
 
 
@@ -58,8 +58,8 @@ class ModelArguments:
 
     def build(self) -> tuple[PosterCLIPModel, PosterCLIPProcessor]:
         """The model, its encoders in their modes, and its processor."""
-        names = ("projection_dim", "vision_pooling", "text_pooling", "loss", "logit_scale_init_value")
-        names += ("poster_text", "lexical_dim")
+        names = ["projection_dim", "vision_pooling", "text_pooling", "loss", "logit_scale_init_value"]
+        names += ["poster_text", "lexical_dim"]
         fields = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         if self.model:
             if given := [name for name in ("vision", "text", *fields) if getattr(self, name) is not None]:
@@ -128,6 +128,10 @@ class RunArguments(TrainingArguments):
     mask_names: bool = field(
         default=False, metadata={"help": "Train on plots without their movie's title and without names."}
     )
+    poster_text_dropout: float = field(
+        default=0.0,
+        metadata={"help": "Of a model that reads posters: share of them that show no text, other ones each epoch."},
+    )
     genre_weight: float = field(
         default=0.0,
         metadata={"help": "Movies of the same genres count as related: from 0, not at all, to 1, as the same movie."},
@@ -148,6 +152,9 @@ def main(arguments: list[str] | None = None) -> None:
         check_settings(stream, architecture, run)
         checkpoint = resume_point(run.resume_from_checkpoint, run.output_dir)
         evaluates, held_out = run.eval_strategy != "no", None
+        set_seed(run.seed)
+        model, processor = architecture.build()
+        reads = model.config.poster_text
         if stream.streaming:
             judged = stream.open(data, [splits.eval_split]).movies() if evaluates else None
         else:
@@ -155,19 +162,25 @@ def main(arguments: list[str] | None = None) -> None:
             if evaluates and splits.eval_split == "validation":
                 catalogue = catalogue.with_validation()
             movies = catalogue.movies(splits.train_splits)
+            if reads:
+                with run.main_process_first():
+                    catalogue = catalogue.with_poster_text(POSTER_TEXT)
+                movies = catalogue.movies(splits.train_splits)
             judged = catalogue.movies([splits.eval_split]) if evaluates else None
-        set_seed(run.seed)
-        model, processor = architecture.build()
         if stream.streaming:
             share = {"process_index": run.process_index, "processes": run.world_size}
             share |= {"workers": run.dataloader_num_workers, "seed": run.seed}
-            share |= {"augment": run.augment, "mask_names": run.mask_names}
+            share |= {"augment": run.augment, "mask_names": run.mask_names, "poster_text": reads}
             pairs = stream.open(data, splits.train_splits, processor, **share)
         else:
             shown = {"augment": run.augment, "genres": run.genre_weight > 0, "mask_names": run.mask_names}
+            shown |= {"poster_text": reads, "poster_text_dropout": run.poster_text_dropout}
             pairs = MoviePairs(movies, processor, seed=run.seed, **shown)
+        if model.config.lexical_dim and not architecture.model:
+            plots = [plot for plots in pairs.plots for plot in plots]
+            model.lexical.fit(processor.tokenizer(plots, truncation=True)["input_ids"])
         if judged is not None:
-            held_out = MoviePairs(judged, processor, plots=first_plots(judged))
+            held_out = MoviePairs(judged, processor, plots=first_plots(judged), poster_text=reads)
         trainer = PosterCLIPTrainer(
             model,
             run,
@@ -241,7 +254,8 @@ def check_settings(stream: StreamArguments, architecture: ModelArguments, run: R
             raise ValueError("Nobody knows how long a stream is: say by --max_steps how long to train on it.")
         if stream.shuffle_buffer < 1:
             raise ValueError(f"shuffle_buffer: {stream.shuffle_buffer} rows cannot be shuffled.")
-        whole = {"group_by_length": grouped, "genre_weight": run.genre_weight}
+        whole: dict[str, Any] = {"group_by_length": grouped, "genre_weight": run.genre_weight}
+        whole |= {"lexical_dim": architecture.lexical_dim, "poster_text_dropout": run.poster_text_dropout}
         if named := [name for name, value in whole.items() if value]:
             raise ValueError(f"{', '.join(named)}: not on a stream, whose movies are not known before they come.")
 
