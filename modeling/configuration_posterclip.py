@@ -60,7 +60,9 @@ class PosterCLIPConfig(PreTrainedConfig):
         logit_bias_init_value: where the sigmoid loss's learnable bias starts; -10 is SigLIP's. The contrastive
             loss has none.
         poster_text: whether the image side also reads what is printed on a poster, with the plot encoder.
-        lexical_dim: so many dimensions of an embedding are a hashed bag of the text's tokens; 0 for none.
+        vision_weight_init_value: by how much a poster with words is moved towards its looks before training; 0 for
+            always not at all.
+        lexical_dim: so many dimensions of an embedding are a hashed bag of the text's characters; 0 for none.
 
     Every field is checked when the configuration is made; an error names the field, and of a misspelt one the right.
 
@@ -87,6 +89,7 @@ class PosterCLIPConfig(PreTrainedConfig):
     logit_scale_init_value: float | int = 2.6592
     logit_bias_init_value: float | int = -10.0
     poster_text: bool = False
+    vision_weight_init_value: float | int = 0.1
     lexical_dim: int = 0
 
     def __post_init__(self, **kwargs: Any) -> None:

@@ -12,12 +12,12 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling, ModelOutput
 
 from .configuration_posterclip import PosterCLIPConfig
-from .lexical import TokenBag
+from .lexical import CharacterBag
 from .losses import LOSSES, positives_by_id, symmetric_loss
 from .towers import build_tower, feature_size, is_frozen, load_tower, pool, tower_config
 
-# How much a poster with words is moved towards its looks, before training.
-VISION_WEIGHT = 0.1
+# How much a bag of characters counts beside a meaning before training; chosen on movies that no test has.
+LEXICAL_WEIGHT = 1.2
 
 
 @dataclass
@@ -74,10 +74,11 @@ class PosterCLIPModel(PreTrainedModel):
         self.visual_projection = nn.Linear(feature_size(config.vision_config), config.projection_dim, bias=False)
         self.text_projection = nn.Linear(feature_size(config.text_config), config.projection_dim, bias=False)
         if config.poster_text:
-            self.vision_weight = nn.Parameter(torch.tensor(VISION_WEIGHT))
+            looks = config.vision_weight_init_value
+            self.vision_weight = nn.Parameter(torch.tensor(float(looks)), requires_grad=looks != 0)
         if config.lexical_dim:
-            self.lexical = TokenBag(config.text_config.vocab_size, config.lexical_dim)
-            self.lexical_weight = nn.Parameter(torch.tensor(1.0))
+            self.lexical = CharacterBag(config.text_config.vocab_size, config.lexical_dim)
+            self.lexical_weight = nn.Parameter(torch.tensor(LEXICAL_WEIGHT))
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init_value)))
         if config.loss == "sigmoid":
             self.logit_bias = nn.Parameter(torch.tensor(float(config.logit_bias_init_value)))
@@ -101,10 +102,10 @@ class PosterCLIPModel(PreTrainedModel):
             if self.config.poster_text:
                 # An orthogonal map keeps similarities: posters' words find plots as they do without any training.
                 init.orthogonal_(self.text_projection.weight)
-                init.constant_(self.vision_weight, VISION_WEIGHT)
+                init.constant_(self.vision_weight, self.config.vision_weight_init_value)
             if self.config.lexical_dim:
                 self.lexical.reset()
-                init.ones_(self.lexical_weight)
+                init.constant_(self.lexical_weight, LEXICAL_WEIGHT)
             init.constant_(self.logit_scale, self.config.logit_scale_init_value)
             if self.config.loss == "sigmoid":
                 init.constant_(self.logit_bias, self.config.logit_bias_init_value)
@@ -170,7 +171,7 @@ class PosterCLIPModel(PreTrainedModel):
         return pool(self._look(pixel_values), self.config.vision_pooling)
 
     def text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Pooled features of plots, before the projection, and their bag of tokens: (plots, feature + lexical_dim)."""
+        """Pooled features of plots before the projection, then bags of characters: (plots, feature + lexical_dim)."""
         pooled = pool(self._read(input_ids, attention_mask), self.config.text_pooling, attention_mask)
         return self.with_bag(pooled, input_ids, attention_mask)
 
@@ -185,7 +186,7 @@ class PosterCLIPModel(PreTrainedModel):
         return torch.where(has_text, features, 0)
 
     def with_bag(self, pooled: Tensor, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """Pooled features of texts, (texts, feature), and after them their bags of tokens if the model has such."""
+        """Pooled features of texts, (texts, feature), and after them their bags of characters if the model has such."""
         if not self.config.lexical_dim:
             return pooled
         return torch.cat([pooled, self.lexical(input_ids, attention_mask).to(pooled.dtype)], dim=1)
@@ -295,7 +296,7 @@ class PosterCLIPModel(PreTrainedModel):
         return text_features[:, :size], text_features[:, size:]
 
     def _embed(self, meanings: Tensor, bags: Tensor) -> Tensor:
-        """What unit vectors of meanings and bags of tokens are together: each side's part in a product is its own."""
+        """Meanings and bags in one unit vector, so that the product of two is that of both, weighed."""
         if not self.config.lexical_dim:
             return meanings
         return F.normalize(torch.cat([meanings, self.lexical_weight * F.normalize(bags, dim=-1)], dim=1), dim=-1)

@@ -44,6 +44,22 @@ def pool_size_rows(sizes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list
     return rows
 
 
+def ablation_rows(models: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """Rows for `format_table` from summaries of the same pool by label: recalls both ways in %, with intervals."""
+    heading = ["model"]
+    for recall in ("R@1", "R@10"):
+        heading += [f"{recall} poster to plot", f"{recall} plot to poster"]
+    rows = [heading]
+    for label, summary in models.items():
+        cells = []
+        for recall in ("R@1", "R@10"):
+            for way in DIRECTIONS:
+                low, high = summary["intervals"][way][recall]
+                cells.append(f"{100 * summary[way][recall]:.1f} ({100 * low:.1f}-{100 * high:.1f})")
+        rows.append([label, *cells])
+    return rows
+
+
 def seed_rows(protocol: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
     """Rows for `format_table` from `seed_protocol`."""
     heading = ["movies (each sought among all)", "count", "image-to-text", "text-to-image"]

@@ -62,7 +62,7 @@ class Encoder:
         return self._cached(self.model.vision_model, settings, poster_keys(movies), encode)
 
     def plots(self, plots: Sequence[str]) -> Tensor:
-        """Features of plots, (plots, feature), with their bags of tokens if the model has such."""
+        """Features of plots, (plots, feature), with their bags of characters if the model has such."""
 
         def encode(rows: Sequence[int]) -> Tensor:
             batches = text_batches([plots[row] for row in rows], self.processor, batch_size=self.batch_size)
@@ -75,7 +75,7 @@ class Encoder:
         pooled = self._cached(self.model.text_model, settings, plot_keys(plots), lambda rows: encode(rows)[:, :size])
         if not self.model.config.lexical_dim:
             return pooled
-        # Bags are quickly made, and weigh tokens by what this model was fitted to.
+        # Bags are quickly made, and weigh 4-grams by what this model was fitted to.
         batches = text_batches(plots, self.processor, batch_size=self.batch_size)
         parts, device = [], self.model.device
         for part, batch in zip(pooled.split(self.batch_size), batches, strict=True):

@@ -39,6 +39,9 @@ class ModelArguments:
     poster_text: bool | None = field(
         default=None, metadata={"help": "Of a new one: whether it also reads what is printed on a poster."}
     )
+    vision_weight_init_value: float | None = field(
+        default=None, metadata={"help": "Of a new one that does: how much the picture counts beside the words."}
+    )
     lexical_dim: int | None = field(
         default=None, metadata={"help": "Of a new one that does: dimensions for the words themselves, 0 by default."}
     )
@@ -59,7 +62,7 @@ class ModelArguments:
     def build(self) -> tuple[PosterCLIPModel, PosterCLIPProcessor]:
         """The model, its encoders in their modes, and its processor."""
         names = ["projection_dim", "vision_pooling", "text_pooling", "loss", "logit_scale_init_value"]
-        names += ["poster_text", "lexical_dim"]
+        names += ["poster_text", "vision_weight_init_value", "lexical_dim"]
         fields = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         if self.model:
             if given := [name for name in ("vision", "text", *fields) if getattr(self, name) is not None]:
@@ -178,7 +181,7 @@ def main(arguments: list[str] | None = None) -> None:
             pairs = MoviePairs(movies, processor, seed=run.seed, **shown)
         if model.config.lexical_dim and not architecture.model:
             plots = [plot for plots in pairs.plots for plot in plots]
-            model.lexical.fit(processor.tokenizer(plots, truncation=True)["input_ids"])
+            model.lexical.fit(processor.tokenizer, plots)
         if judged is not None:
             held_out = MoviePairs(judged, processor, plots=first_plots(judged), poster_text=reads)
         trainer = PosterCLIPTrainer(

@@ -1,0 +1,112 @@
+"""What each part of the preset is worth: `python scripts/ablations.py --catalogue FOLDER` trains and judges every row.
+
+A row is a run of `scripts/train.py` and one of `scripts/evaluate.py`; its results are a file of their own.
+"""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from processing.report import ablation_rows, format_table
+from scripts.arguments import as_flags, parse, stop
+
+PRESET = "posterclip"
+NO_EVALUATION = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}
+TEXT_ALONE = {"vision_weight_init_value": 0}
+UNTRAINED = {**TEXT_ALONE, "learning_rate": 0, "max_steps": 1, **NO_EVALUATION}
+IMAGE_ALONE = {"poster_text": False, "lexical_dim": 0}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what differs from the preset in training, or, of another row's model, in judging."""
+
+    label: str
+    train: dict[str, Any] = field(default_factory=dict)
+    evaluate: dict[str, Any] = field(default_factory=dict)
+    preset: str = PRESET
+    model: str | None = None
+
+
+ROWS = {
+    "seed": Row("seed recipe", preset="seed"),
+    "image": Row("image only, trained", IMAGE_ALONE),
+    "text-untrained": Row("poster text only, untrained", {**UNTRAINED, "lexical_dim": 0}),
+    "text-lexical-untrained": Row("the same with the bag of characters", UNTRAINED),
+    "text": Row("poster text only, trained", TEXT_ALONE),
+    "best": Row("image + poster text: the preset", evaluate={"pool_sizes": [100, 300], "one_to_one": True}),
+    "no-lexical": Row("without the bag of characters", {"lexical_dim": 0}),
+    "no-extra": Row("without extra movies", {"train_splits": ["train"]}),
+    "no-plots": Row("without a second plot", {"plot_columns": ["intro"]}),
+    "masked": Row("the preset, titles masked in the plots", evaluate={"mask_titles": True}, model="best"),
+    "blank": Row("the preset, lettering blanked on the posters", evaluate={"blank_lettering": True}, model="best"),
+    "mpnet": Row("the preset with MPNet-base as text encoder"),
+}
+
+
+@dataclass
+class AblationArguments:
+    """On what, and which rows."""
+
+    catalogue: str = field(metadata={"help": "As of scripts/train.py; with the splits train, extra, validation, test."})
+    vision: str = field(metadata={"help": "The poster encoder."})
+    text: str = field(metadata={"help": "The plot encoder."})
+    mpnet: str | None = field(default=None, metadata={"help": "The plot encoder of the row mpnet, left out without."})
+    rows: list[str] | None = field(default=None, metadata={"help": f"Some of {', '.join(ROWS)}; all by default."})
+    runs: Path = field(default=Path("runs/ablations"), metadata={"help": "Folder for the models."})
+    output: Path = field(default=Path("results/ablations"), metadata={"help": "Folder for the results, a file a row."})
+    feature_cache: str | None = field(default=None, metadata={"help": "As of scripts/train.py."})
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train and judge the rows, then print the table of all that have results."""
+    (options,) = parse((AblationArguments,), arguments)
+    rows = options.rows or [name for name in ROWS if name != "mpnet" or options.mpnet]
+    try:
+        if unknown := [name for name in rows if name not in ROWS]:
+            raise ValueError(f"rows: there is no {', '.join(unknown)}; there are {', '.join(ROWS)}.")
+        if "mpnet" in rows and not options.mpnet:
+            raise ValueError("rows: mpnet needs --mpnet, the encoder.")
+    except ValueError as error:
+        stop(error)
+    for name in rows:
+        run(name, options)
+    print(format_table(ablation_rows(table(options.output))))
+
+
+def run(name: str, options: AblationArguments) -> None:
+    """One row: its training, if it has one, and its judging."""
+    row, scripts = ROWS[name], Path(__file__).parent
+    cache = {"feature_cache": options.feature_cache} if options.feature_cache else {}
+    movies = {"catalogue": options.catalogue, "plot_columns": ["intro", "overview"], **cache}
+    model = options.runs / (row.model or name)
+    if row.model is None:
+        text = options.mpnet if name == "mpnet" else options.text
+        settings = {**movies, "vision": options.vision, "text": text, "output_dir": model}
+        if row.preset == PRESET:
+            settings["train_splits"] = ["train", "extra"]
+        else:
+            settings["plot_columns"] = ["intro"]
+        call(scripts / "train.py", scripts / "configs" / f"{row.preset}.yaml", settings | row.train)
+    judged = {**movies, "split": "test", "output": options.output / f"{name}.json"}
+    call(scripts / "evaluate.py", model, judged | row.evaluate)
+
+
+def call(script: Path, first: Path, settings: dict[str, Any]) -> None:
+    """Run a script in a process of its own; where it fails, end as it did."""
+    done = subprocess.run([sys.executable, str(script), str(first), *as_flags(settings)])
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def table(folder: Path) -> dict[str, dict[str, Any]]:
+    """The metrics of the rows that have results, by their labels."""
+    files = {row.label: folder / f"{name}.json" for name, row in ROWS.items()}
+    return {label: json.loads(file.read_text())["metrics"] for label, file in files.items() if file.is_file()}
+
+
+if __name__ == "__main__":
+    main()
