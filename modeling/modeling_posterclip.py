@@ -280,15 +280,13 @@ class PosterCLIPModel(PreTrainedModel):
             poster_text_features: (posters, feature + lexical_dim), or None: no poster has words.
         """
         looks = F.normalize(self.visual_projection(image_features.to(self.dtype)), dim=-1)
-        if not self.config.poster_text:
-            return looks
-        if poster_text_features is None:
-            return F.pad(looks, (0, self.config.lexical_dim))
+        alone = F.pad(looks, (0, self.config.lexical_dim))
+        if poster_text_features is None or not self.config.poster_text:
+            return alone
         pooled, bags = self._parts(poster_text_features)
         words = F.normalize(self.text_projection(pooled), dim=-1)
-        has_text = poster_text_features.any(1, keepdim=True)
         both = F.normalize(words + self.vision_weight * looks, dim=-1)
-        return self._embed(torch.where(has_text, both, looks), bags)
+        return torch.where(poster_text_features.any(1, keepdim=True), self._embed(both, bags), alone)
 
     def _parts(self, text_features: Tensor) -> tuple[Tensor, Tensor]:
         text_features = text_features.to(self.dtype)
@@ -299,7 +297,8 @@ class PosterCLIPModel(PreTrainedModel):
         """Meanings and bags in one unit vector, so that the product of two is that of both, weighed."""
         if not self.config.lexical_dim:
             return meanings
-        return F.normalize(torch.cat([meanings, self.lexical_weight * F.normalize(bags, dim=-1)], dim=1), dim=-1)
+        bags = F.normalize(bags, dim=-1, eps=1e-6)  # the usual 1e-12 is 0 in float16, and an empty bag not a number
+        return F.normalize(torch.cat([meanings, self.lexical_weight * bags], dim=1), dim=-1)
 
     def similarity(self, image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
         """Logits of every poster against every plot, (posters, plots), in float32."""

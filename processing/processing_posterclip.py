@@ -99,14 +99,15 @@ class PosterCLIPProcessor(ProcessorMixin):
             images = to_rgb(images)
         elif isinstance(images, (list, tuple)):
             images = [to_rgb(image) if isinstance(image, Image.Image) else image for image in images]
-        if poster_text is None and self.reads_posters and images is not None:
+        if poster_text is None and self.reads_posters:
             posters = images if isinstance(images, list) else [images]
-            poster_text = [self._read(poster) for poster in posters]
+            if any(isinstance(poster, Image.Image) for poster in posters):
+                poster_text = [self._read(poster) for poster in posters]
         if poster_text is None:
             return super().__call__(images=images, text=text, **kwargs)
         given = images is not None or text is not None
         batch = super().__call__(images=images, text=text, **kwargs) if given else BatchFeature()
-        texts = [compose(lines) for lines in _per_poster(poster_text, images)]
+        texts = [compose(lines) for lines in _per_poster(poster_text)]
         if "pixel_values" in batch and len(batch["pixel_values"]) != len(texts):
             raise ValueError(f"poster_text: {len(texts)} texts for {len(batch['pixel_values'])} posters.")
         words = super().__call__(text=texts, **kwargs)
@@ -126,11 +127,9 @@ class PosterCLIPProcessor(ProcessorMixin):
             return []
 
 
-def _per_poster(poster_text: Any, images: Any) -> list[Any]:
+def _per_poster(poster_text: Any) -> list[Any]:
     """A text or the lines of one poster as a list of one; what is a list of those, as it is."""
-    if isinstance(poster_text, str):
-        return [poster_text]
-    alone = not isinstance(images, list) and all(isinstance(line, Mapping) for line in poster_text)
+    alone = isinstance(poster_text, str) or all(isinstance(line, Mapping) for line in poster_text)
     return [poster_text] if alone else list(poster_text)
 
 

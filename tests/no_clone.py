@@ -1,4 +1,4 @@
-"""Makes this process one in which neither the clone nor peft can be imported, however they are installed."""
+"""Makes this process one in which neither the clone nor what is optional can be imported, however it is installed."""
 
 import sys
 from importlib.abc import MetaPathFinder
@@ -11,4 +11,4 @@ class NoClone(MetaPathFinder):
 
 
 sys.meta_path.insert(0, NoClone())
-sys.modules["peft"] = None
+sys.modules.update(dict.fromkeys(("peft", "rapidocr"), None))

@@ -125,3 +125,13 @@ def tiny_batch(pairs: int = 4, tokens: int = 6, seed: int = 0) -> dict[str, torc
         "input_ids": torch.randint(4, 64, (pairs, tokens), generator=generator) * mask,
         "attention_mask": mask,
     }
+
+
+def tiny_words(posters: int = 4, tokens: int = 5, seed: int = 1) -> dict[str, torch.Tensor]:
+    """Random tokens of what is printed on posters; nothing is on the second, and little on the last."""
+    generator = torch.Generator().manual_seed(seed)
+    mask = torch.ones(posters, tokens, dtype=torch.long)
+    mask[1] = 0
+    mask[-1, 2:] = 0
+    ids = torch.randint(4, 64, (posters, tokens), generator=generator) * mask
+    return {"poster_input_ids": ids, "poster_attention_mask": mask}

@@ -16,15 +16,17 @@ from transformers import TrainingArguments
 
 from modeling.trainer import PosterCLIPTrainer
 from processing.collation import MoviePairs, PairCollator
-from tests.modeling.resume_run import tiny_movies
+from tests.modeling.resume_run import READS, tiny_movies
 from tests.tiny import tiny_model_in_modes, tiny_processor
 
 
-def run(folder: Path, loss: str, modes: str = "full,full", order: str = "random", **options: Any) -> PosterCLIPTrainer:
+def run(
+    folder: Path, loss: str, modes: str = "full,full", order: str = "random", reads: bool = False, **options: Any
+) -> PosterCLIPTrainer:
     processor = tiny_processor()
     movies = tiny_movies(48 if order == "group_by_length" else 13)
     trainer = PosterCLIPTrainer(
-        tiny_model_in_modes("vit", "modernbert", modes, loss=loss),
+        tiny_model_in_modes("vit", "modernbert", modes, loss=loss, **READS if reads else {}),
         TrainingArguments(
             str(folder),
             max_steps=4,
@@ -39,7 +41,7 @@ def run(folder: Path, loss: str, modes: str = "full,full", order: str = "random"
             ddp_backend="gloo" if "WORLD_SIZE" in os.environ else None,
         ),
         data_collator=PairCollator(processor),
-        train_dataset=MoviePairs(movies, processor, genres=True),
+        train_dataset=MoviePairs(movies, processor, genres=True, poster_text=reads),
         processing_class=processor,
         **options,
     )

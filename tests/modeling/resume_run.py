@@ -1,10 +1,11 @@
 """One training run of a tiny model, as a process that is killed.
 
-`resume_run.py VISION TEXT MODES FOLDER KILL_STEP [EXTRAS]`
+`resume_run.py VISION TEXT MODES FOLDER KILL_STEP [extras] [reads]`
 
 `run` resumes from the folder's last checkpoint if there is one. MODES are those of the two towers (`lora,full`), plots
 are drawn anew each epoch, and the best model is loaded at the end. With extras, all else that draws or reorders is on
-too: augmentation, grouping by length, soft targets, gradient caching, workers.
+too: augmentation, grouping by length, soft targets, gradient caching, workers. With reads, the model reads what is
+printed on posters, of which some show nothing, others in each epoch.
 """
 
 import os
@@ -23,6 +24,7 @@ from processing.collation import MoviePairs, PairCollator
 from tests.tiny import tiny_model_in_modes, tiny_processor
 
 STEPS_PER_EPOCH, EPOCHS = 4, 3
+READS = {"poster_text": True, "lexical_dim": 16}
 
 
 class KillAt(TrainerCallback):
@@ -40,7 +42,9 @@ def tiny_movies(count: int = 2 * STEPS_PER_EPOCH) -> Dataset:
     plots = [[letters[i : i + 3 + draw] for draw in range(3)] for i in range(count)]
     genres = [["drama", "crime", "comedy"][i % 2 : 1 + i % 3] for i in range(count)]
     images = [Image.fromarray(image) for image in pixels]
-    return Dataset.from_dict({"image": images, "plots": plots, "genres": genres})
+    printed = [[{"text": letters[i : i + 2 + i % 4].upper(), "score": 0.9, "box": None}] for i in range(count)]
+    printed[1], printed[-1] = [], None
+    return Dataset.from_dict({"image": images, "plots": plots, "genres": genres, "poster_text": printed})
 
 
 class BestAt(TrainerCallback):
@@ -61,12 +65,17 @@ def run(
     *callbacks: TrainerCallback,
     best_at: int = EPOCHS * STEPS_PER_EPOCH,
     extras: bool = False,
+    reads: bool = False,
 ) -> PosterCLIPTrainer:
     processor = tiny_processor()
     movies = tiny_movies()
-    pairs = MoviePairs(movies, processor, augment=extras, genres=extras)
+    shown = {"poster_text": reads, "poster_text_dropout": 0.3 * reads}
+    pairs = MoviePairs(movies, processor, augment=extras, genres=extras, **shown)
+    model = tiny_model_in_modes(vision, text, modes, **READS if reads else {})
+    if reads:
+        model.lexical.fit(processor.tokenizer([plot for plots in pairs.plots for plot in plots])["input_ids"])
     trainer = PosterCLIPTrainer(
-        tiny_model_in_modes(vision, text, modes),
+        model,
         TrainingArguments(
             str(folder),
             num_train_epochs=EPOCHS,
@@ -85,7 +94,7 @@ def run(
         ),
         data_collator=PairCollator(processor),
         train_dataset=pairs,
-        eval_dataset=MoviePairs(movies, processor),
+        eval_dataset=MoviePairs(movies, processor, poster_text=reads),
         processing_class=processor,
         callbacks=[BestAt(best_at), *callbacks],
         layer_decay=0.8,
@@ -97,4 +106,5 @@ def run(
 
 
 if __name__ == "__main__":
-    run(*sys.argv[1:4], Path(sys.argv[4]), KillAt(int(sys.argv[5])), extras="extras" in sys.argv[6:])
+    switches = {name: name in sys.argv[6:] for name in ("extras", "reads")}
+    run(*sys.argv[1:4], Path(sys.argv[4]), KillAt(int(sys.argv[5])), **switches)

@@ -19,6 +19,9 @@ from tests.tiny import TEXT, VISION
             {"vision_config": {"model_type": "resnet"}, "vision_pooling": "cls"},
             ["vision_pooling", "resnet", "mean"],
         ),
+        ({"lexical_dim": 64}, ["lexical_dim=64", "poster_text"]),
+        ({"lexical_dim": -1, "poster_text": True}, ["lexical_dim", "-1"]),
+        ({"poster_text": "yes"}, ["poster_text"]),
         ({"vision_config": {"model_type": "vitt"}}, ["vision_config", "vitt", "did you mean"]),
     ],
 )
@@ -43,7 +46,12 @@ def test_a_text_family_pools_by_the_mean(family):
 
 def test_a_config_survives_its_file(tmp_path):
     config = PosterCLIPConfig(
-        vision_config=VISION["swin"], text_config=TEXT["modernbert"], projection_dim=7, loss="sigmoid"
+        vision_config=VISION["swin"],
+        text_config=TEXT["modernbert"],
+        projection_dim=7,
+        loss="sigmoid",
+        poster_text=True,
+        lexical_dim=64,
     )
     config.save_pretrained(tmp_path)
     again = PosterCLIPConfig.from_pretrained(tmp_path)

@@ -9,19 +9,30 @@ from safetensors.torch import save_file
 
 from modeling import PosterCLIPModel
 from tests.elsewhere import run_without_clone
-from tests.tiny import TEXT, VISION, tiny_batch, tiny_model
+from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_words
 
 PAIRS = list(product(VISION, TEXT))
 ONCE_EACH = [(vision, "bert") for vision in VISION] + [("vit", text) for text in TEXT if text != "bert"]
+
+READERS = [("vit", "modernbert"), ("swin", "roberta"), ("efficientnet", "mpnet"), ("clip_vision_model", "distilbert")]
+
+
+def reading_model(vision: str, text: str) -> PosterCLIPModel:
+    """One that reads posters, its token weights fitted."""
+    model = tiny_model(vision, text, poster_text=True, lexical_dim=32)
+    model.lexical.fit([[1, 2, token, token // 2] for token in range(4, 64)])
+    return model
 
 
 @pytest.fixture(scope="module")
 def loaded_elsewhere(tmp_path_factory) -> Path:
     """All pairs saved here, loaded by one clean process in an empty directory."""
     root, empty, cache = (tmp_path_factory.mktemp(name) for name in ("saved", "empty", "cache"))
-    torch.save(tiny_batch(), root / "inputs.pt")
+    torch.save({**tiny_batch(), **tiny_words()}, root / "inputs.pt")
     for vision, text in PAIRS:
         tiny_model(vision, text).save_pretrained(root / f"{vision}-{text}")
+    for vision, text in READERS:
+        reading_model(vision, text).save_pretrained(root / f"{vision}-{text}-reads")
     run_without_clone(Path(__file__).with_name("load_elsewhere.py"), str(root), cwd=empty, cache=cache)
     return root
 
@@ -53,6 +64,35 @@ def test_a_saved_folder_gives_the_same_bits_where_the_clone_is_not_importable(vi
     assert there.keys() == here.keys()
     for name, value in here.items():
         assert torch.equal(value, there[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("vision", "text"), READERS)
+def test_a_model_that_reads_posters_gives_the_same_bits_there(vision, text, loaded_elsewhere):
+    with torch.no_grad():
+        here = reading_model(vision, text).eval()(**tiny_batch(), **tiny_words())
+    folder = loaded_elsewhere / f"{vision}-{text}-reads"
+    assert (folder / "lexical.py").is_file()
+    for auto in ("AutoModel", "AutoModelForZeroShotImageClassification"):
+        there = torch.load(folder / f"{auto}.pt")
+        for name, value in here.items():
+            assert value.isfinite().all() and torch.equal(value, there[name]), name
+
+
+@pytest.mark.parametrize(("vision", "text"), READERS)
+def test_training_on_what_is_printed_reaches_every_weight_and_lowers_the_loss(vision, text):
+    model, batch = reading_model(vision, text).train(), {**tiny_batch(), **tiny_words()}
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(10):
+        torch.manual_seed(1)
+        loss = model(**batch, return_loss=True).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
+    assert losses[-1] < losses[0]
 
 
 @pytest.mark.parametrize(("vision", "text"), ONCE_EACH)

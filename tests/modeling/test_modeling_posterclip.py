@@ -1,11 +1,12 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, BertTokenizer
 
 from modeling import PosterCLIPConfig, PosterCLIPModel
 from processing import PosterCLIPProcessor
-from tests.tiny import VISION, tiny_batch, tiny_model, tiny_processor
+from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_processor, tiny_words
 
 
 def test_embeddings_are_normalised_and_logits_are_their_scaled_cosines():
@@ -165,3 +166,120 @@ def test_a_bert_tokenizer_of_a_saved_folder_gives_no_token_types(tmp_path):
     processor.save_pretrained(tmp_path / "model")
     bare = AutoTokenizer.from_pretrained(tmp_path / "model", trust_remote_code=True)
     assert bare("whale").keys() == {"input_ids", "attention_mask"}
+
+
+READS = {"poster_text": True, "lexical_dim": 32}
+
+
+def no_words(posters: int = 4) -> dict[str, torch.Tensor]:
+    return {name: torch.zeros_like(value) for name, value in tiny_words(posters).items()}
+
+
+def untrained(text: str = "bert", lexical_dim: int = 0) -> PosterCLIPModel:
+    """One whose posters are their words alone, and whose projections have the size of the features."""
+    model = tiny_model("vit", text, poster_text=True, lexical_dim=lexical_dim, projection_dim=16).eval()
+    torch.nn.init.zeros_(model.vision_weight)
+    return model
+
+
+class TestAModelThatReadsPosters:
+    @pytest.mark.parametrize("lexical_dim", [0, 32])
+    @pytest.mark.parametrize("text", TEXT)
+    def test_embeds_a_poster_without_words_as_its_picture_to_the_bit(self, text, lexical_dim):
+        model = tiny_model("vit", text, poster_text=True, lexical_dim=lexical_dim).eval()
+        batch, words = tiny_batch(), tiny_words()
+        with torch.no_grad():
+            alone = model(**batch).image_embeds
+            beside = model(**batch, **words).image_embeds
+            none = model(**batch, **no_words()).image_embeds
+            features = model.poster_text_features(*words.values())
+            zeros = model(**batch, poster_text_features=torch.zeros_like(features)).image_embeds
+        assert alone.shape == (4, 8 + lexical_dim) and beside.isfinite().all()
+        assert torch.equal(beside[1], alone[1])
+        assert torch.equal(none, alone) and torch.equal(zeros, alone)
+        for row in (0, 2, 3):
+            assert not torch.allclose(beside[row], alone[row], atol=1e-3)
+
+    @pytest.mark.parametrize("text", TEXT)
+    def test_takes_features_in_place_of_words(self, text):
+        model, batch, words = tiny_model("vit", text, **READS).eval(), tiny_batch(), tiny_words()
+        features = model.poster_text_features(*words.values())
+        assert features.shape == (4, 16 + 32) and not features[1].any()
+        expected = model(**batch, **words).image_embeds
+        assert torch.equal(model(**batch, poster_text_features=features).image_embeds, expected)
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_may_be_of_half_precision(self, dtype, tmp_path):
+        tiny_model(**READS).save_pretrained(tmp_path)
+        model = PosterCLIPModel.from_pretrained(tmp_path, dtype=dtype).eval()
+        model.lexical.weight[:60] = 0  # as of tokens that are in every text: some plots have empty bags
+        output = model(**tiny_batch(), **tiny_words())
+        for name, value in output.items():
+            assert value.isfinite().all(), name
+
+    @pytest.mark.parametrize("text", TEXT)
+    def test_learns_from_posters_of_which_none_has_words(self, text):
+        model = tiny_model("vit", text, **READS).train()
+        model(**tiny_batch(), **no_words(), return_loss=True).loss.backward()
+        for name, weight in model.named_parameters():
+            if weight.grad is not None:
+                assert weight.grad.isfinite().all(), name
+        assert model.visual_projection.weight.grad.any() and not model.vision_weight.grad.any()
+
+    def test_learns_how_much_pictures_and_words_weigh(self):
+        model = tiny_model(**READS).train()
+        model(**tiny_batch(), **tiny_words(), return_loss=True).loss.backward()
+        assert model.vision_weight.grad != 0 and model.lexical_weight.grad != 0
+
+    @pytest.mark.parametrize("text", ["bert", "mpnet", "modernbert"])
+    def test_scores_words_against_plots_as_the_plot_encoder_does_before_it_is_trained(self, text):
+        model, batch, words = untrained(text), tiny_batch(), tiny_words()
+        found = cosines(model, batch, words)
+        printed = model.text_features(*words.values())[[0, 2, 3]]
+        plots = model.text_features(batch["input_ids"], batch["attention_mask"])
+        expected = F.normalize(printed, dim=1) @ F.normalize(plots, dim=1).T
+        torch.testing.assert_close(found[[0, 2, 3]], expected, atol=1e-5, rtol=0)
+
+    def test_scores_shared_tokens_as_much_as_what_is_meant(self):
+        model, batch, words = untrained(lexical_dim=256), tiny_batch(), tiny_words()
+        model.lexical.fit([[1, 2, token] for token in range(4, 64, 3)])
+        bags = [
+            model.lexical(words["poster_input_ids"], words["poster_attention_mask"])[[0, 2, 3]],
+            model.lexical(batch["input_ids"], batch["attention_mask"]),
+        ]
+        shared = F.normalize(bags[0], dim=1) @ F.normalize(bags[1], dim=1).T
+        expected = (cosines(untrained(), batch, words)[[0, 2, 3]] + shared) / 2
+        torch.testing.assert_close(cosines(model, batch, words)[[0, 2, 3]], expected, atol=1e-5, rtol=0)
+
+    def test_ranks_plots_for_a_picture_alone_by_the_picture(self):
+        pictures, words = tiny_model().eval(), tiny_model(**READS).eval()
+        words.load_state_dict(pictures.state_dict(), strict=False)
+        orders = [model(**tiny_batch(8)).logits_per_image.argsort(1) for model in (pictures, words)]
+        assert torch.equal(*orders)
+
+    def test_is_moved_by_the_picture_as_far_as_its_weight_says(self):
+        model, batch, words = tiny_model(poster_text=True).eval(), tiny_batch(), tiny_words()
+        printed = F.normalize(model.text_projection(model.poster_text_features(*words.values())), dim=1)
+        looks = model(**batch).image_embeds
+        for weight in (0.0, 0.5, 3.0):
+            torch.nn.init.constant_(model.vision_weight, weight)
+            expected = F.normalize(printed + weight * looks, dim=1)[[0, 2, 3]]
+            torch.testing.assert_close(model(**batch, **words).image_embeds[[0, 2, 3]], expected)
+
+
+def cosines(model: PosterCLIPModel, batch: dict[str, torch.Tensor], words: dict[str, torch.Tensor]) -> torch.Tensor:
+    output = model(**batch, **words)
+    return output.image_embeds @ output.text_embeds.T
+
+
+def test_a_model_that_does_not_read_posters_is_as_it_was_whatever_is_printed_on_them():
+    """The reference is what a poster and a plot were before there was any reading."""
+    model, batch = tiny_model().eval(), tiny_batch()
+    assert not {name for name, _ in model.named_parameters() if "vision_weight" in name or "lexical" in name}
+    looks = model.visual_projection(model.vision_features(batch["pixel_values"]))
+    means = model.text_projection(model.text_features(batch["input_ids"], batch["attention_mask"]))
+    looks, means = F.normalize(looks, dim=-1), F.normalize(means, dim=-1)
+    for words in ({}, tiny_words()):
+        output = model(**batch, **words)
+        assert torch.equal(output.image_embeds, looks) and torch.equal(output.text_embeds, means)
+        assert torch.equal(output.logits_per_image, looks @ means.T * model.logit_scale.exp())

@@ -18,7 +18,7 @@ from modeling.sampling import LengthGroupedSampler
 from modeling.trainer import PosterCLIPTrainer, pool_loss
 from processing.collation import MoviePairs, PairCollator, first_plots
 from tests.modeling.joint_run import run as joint_run
-from tests.modeling.resume_run import EPOCHS, STEPS_PER_EPOCH, run, tiny_movies
+from tests.modeling.resume_run import EPOCHS, READS, STEPS_PER_EPOCH, run, tiny_movies
 from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_model_in_modes, tiny_processor
 
 ROOT = Path(__file__).parents[2]
@@ -39,14 +39,16 @@ def final_weights(folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("vision", "text", "modes", "extras"),
+    ("vision", "text", "modes", "switches"),
     [
-        *((*case, False) for case in PAIRS + LORA),
-        ("vit", "bert", "full,full", True),
-        ("vit", "bert", "lora,lora", True),
+        *((*case, {}) for case in PAIRS + LORA),
+        ("vit", "bert", "full,full", {"extras": True}),
+        ("vit", "bert", "lora,lora", {"extras": True}),
+        ("vit", "distilbert", "full,full", {"reads": True}),
+        ("vit", "bert", "frozen,lora", {"extras": True, "reads": True}),
     ],
 )
-def test_a_run_killed_within_an_epoch_ends_with_the_same_weights(vision, text, modes, extras, tmp_path):
+def test_a_run_killed_within_an_epoch_ends_with_the_same_weights(vision, text, modes, switches, tmp_path):
     killed_at = STEPS_PER_EPOCH + 3  # the last checkpoint is one step older and lies within the second epoch
     command = [
         sys.executable,
@@ -57,16 +59,17 @@ def test_a_run_killed_within_an_epoch_ends_with_the_same_weights(vision, text, m
         modes,
         str(tmp_path / "killed"),
         str(killed_at),
-        *["extras"] * extras,
+        *switches,
     ]
     assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == -9
     assert not (tmp_path / "killed" / f"checkpoint-{EPOCHS * STEPS_PER_EPOCH}").exists()
 
-    whole = run(vision, text, modes, tmp_path / "whole", extras=extras)
-    resumed = run(vision, text, modes, tmp_path / "killed", extras=extras)
+    whole = run(vision, text, modes, tmp_path / "whole", **switches)
+    resumed = run(vision, text, modes, tmp_path / "killed", **switches)
 
     expected, got = final_weights(tmp_path / "whole"), final_weights(tmp_path / "killed")
-    assert expected.keys() == got.keys() == tiny_model(vision, text).state_dict().keys()
+    plain = tiny_model(vision, text, **READS if "reads" in switches else {})
+    assert expected.keys() == got.keys() == plain.state_dict().keys()
     for name, weight in expected.items():
         assert torch.equal(weight, got[name]), name
     for name, weight in whole.model.state_dict().items():
@@ -96,15 +99,19 @@ def test_the_best_model_is_loaded_whole_at_the_end(vision, text, modes, tmp_path
         ("sigmoid", {"genre_weight": 0.5}),
         ("contrastive", {"order": "group_by_length"}),
         ("contrastive", {"modes": "lora,lora"}),
+        ("contrastive", {"reads": True}),
+        ("contrastive", {"reads": True, "chunk_size": 3}),
+        ("sigmoid", {"reads": True, "modes": "frozen,last-1"}),
     ],
-    ids=lambda value: "-".join(map(str, value.values())) or "plain" if isinstance(value, dict) else value,
+    ids=lambda value: "-".join(f"{name}={of}" for name, of in value.items()) or "plain" if type(value) is dict else value,
 )
 def test_two_processes_end_with_the_weights_of_one_on_the_joint_batch(loss, options, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     command = [*launch, "-m", "tests.modeling.joint_run", str(tmp_path / "two"), loss, json.dumps(options)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    start = tiny_model("vit", "modernbert", loss=loss).state_dict()
+    reads = READS if options.get("reads") else {}
+    start = tiny_model("vit", "modernbert", loss=loss, **reads).state_dict()
     whole = {name: value for name, value in options.items() if name != "chunk_size"}
     one = merged_state_dict(joint_run(tmp_path / "one", loss, **whole).model)
     two = load_file(tmp_path / "two" / "model.safetensors")
@@ -261,6 +268,35 @@ def test_batches_grouped_by_length_are_those_of_their_epoch_also_when_resumed_wi
     orders = [list(LengthGroupedSampler(pairs, 2, seed=42)) for pairs.epoch in range(2)]
     assert epochs == orders and orders[0] != orders[1]
     assert batches(str(tmp_path / "checkpoint-13")) == whole[13:]
+
+
+@pytest.mark.parametrize("modes", ["full,full", "full,last-1", "lora,lora", "full,frozen"])
+def test_chunks_give_the_weights_of_the_whole_batch_where_posters_are_read(modes, tmp_path):
+    def weights(chunk_size: int | None) -> dict[str, torch.Tensor]:
+        model = tiny_model_in_modes("vit", "modernbert", modes, **READS)
+        arguments = {"max_steps": 3, "optim": "sgd", "learning_rate": 0.01, "per_device_train_batch_size": 4}
+        trainer = trainer_for(model, tmp_path, **arguments)
+        trainer.train_dataset = MoviePairs(tiny_movies(), tiny_processor(), poster_text=True)
+        trainer.chunk_size = chunk_size
+        trainer.train()
+        return model.state_dict()
+
+    whole = weights(None)
+    for chunk_size in (1, 3):  # a chunk of one holds nothing but a poster without words
+        for name, weight in weights(chunk_size).items():
+            torch.testing.assert_close(weight, whole[name], atol=1e-6, rtol=1e-4, msg=name)
+    assert whole["vision_weight"] != tiny_model(**READS).vision_weight
+
+
+def test_the_evaluation_reads_posters_as_the_model_does_whatever_the_batch(tmp_path):
+    model, movies = tiny_model(**READS).eval(), tiny_movies(9)
+    given = {"images": movies["image"][:], "text": [plots[0] for plots in movies["plots"]]}
+    batch = tiny_processor()(**given, poster_text=movies["poster_text"][:], return_tensors="pt")
+    expected = model(**batch, return_loss=True).loss.item()
+    pairs = MoviePairs(movies, tiny_processor(), plots=first_plots(movies), poster_text=True)
+    for size in (1, 4, 9):
+        trainer = trainer_for(model, tmp_path, per_device_eval_batch_size=size)
+        assert trainer.evaluate(pairs)["eval_loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_grouping_by_length_needs_lengths(tmp_path):

@@ -10,32 +10,36 @@ from PIL import Image
 from tests.elsewhere import run_without_clone
 from tests.tiny import tiny_model, tiny_processor
 
-PLOT = "A whale is hunted."
+PLOT, PRINTED = "A whale is hunted.", "A Whale"
+READS = {"poster_text": True, "lexical_dim": 16}
 
 
-@pytest.fixture(scope="module")
-def used_elsewhere(tmp_path_factory):
-    """A saved folder, what another process printed of it, and that process's outputs."""
-    root = tmp_path_factory.mktemp("root")
-    tiny_model("vit", "bert").save_pretrained(root / "model")
-    tiny_processor().save_pretrained(root / "model")
+@pytest.fixture(scope="module", params=[{}, READS], ids=["looks", "reads"])
+def used_elsewhere(request, tmp_path_factory):
+    """A saved folder, what another process printed of it, and the fields of its model; rapidocr is not there."""
+    root, processor = tmp_path_factory.mktemp("root"), tiny_processor()
+    processor.reads_posters = bool(request.param)
+    tiny_model("vit", "bert", **request.param).save_pretrained(root / "model")
+    processor.save_pretrained(root / "model")
     Image.effect_noise((40, 60), 90).convert("RGB").save(root / "poster.png")
     script = Path(__file__).with_name("use_saved_folder.py")
-    arguments = [str(root / name) for name in ("model", "poster.png")] + [PLOT, str(root / "outputs.pt")]
+    arguments = [str(root / name) for name in ("model", "poster.png")] + [PLOT, PRINTED, str(root / "outputs.pt")]
     empty, cache = tmp_path_factory.mktemp("empty"), tmp_path_factory.mktemp("cache")
-    return root, run_without_clone(script, *arguments, cwd=empty, cache=cache)
+    return root, run_without_clone(script, *arguments, cwd=empty, cache=cache), request.param
 
 
 @pytest.mark.slow
 def test_model_and_processor_give_the_same_scores(used_elsewhere):
-    root, _ = used_elsewhere
-    inputs = tiny_processor()(
-        images=Image.open(root / "poster.png"), text=[PLOT, "another"], return_tensors="pt", padding=True
-    )
+    root, _, fields = used_elsewhere
+    with_words, alone = torch.load(root / "outputs.pt")
+    given = {"images": Image.open(root / "poster.png"), "text": [PLOT, "another"], "return_tensors": "pt"}
+    model = tiny_model("vit", "bert", **fields).eval()
     with torch.no_grad():
-        here = tiny_model("vit", "bert").eval()(**inputs)
-    for name, value in torch.load(root / "outputs.pt").items():
-        torch.testing.assert_close(value, here[name], msg=name)
+        for there, printed in ((with_words, PRINTED), (alone, None)):
+            here = model(**tiny_processor()(**given, poster_text=printed))
+            for name, value in there.items():
+                torch.testing.assert_close(value, here[name], msg=name)
+    assert torch.equal(with_words["image_embeds"], alone["image_embeds"]) != bool(fields)
 
 
 @pytest.mark.slow
@@ -47,8 +51,9 @@ def test_the_pipeline_tags_a_poster_with_genres(used_elsewhere):
 
 @pytest.mark.slow
 def test_saving_what_was_loaded_gives_the_same_folder(used_elsewhere):
-    root, _ = used_elsewhere
+    root, *_ = used_elsewhere
     first, again = root / "model", root / "again"
+    assert {"lexical.py", "poster_text.py", "poster_words.py"} <= {path.name for path in first.iterdir()}
     assert {path.name for path in again.iterdir()} == {path.name for path in first.iterdir()}
     for path in [*first.glob("*.py"), first / "model.safetensors"]:
         assert path.read_bytes() == (again / path.name).read_bytes(), path.name

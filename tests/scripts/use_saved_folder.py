@@ -1,4 +1,4 @@
-"""Uses a saved folder by transformers alone: `use_saved_folder.py FOLDER POSTER PLOT OUT`."""
+"""Uses a saved folder by transformers alone: `use_saved_folder.py FOLDER POSTER PLOT PRINTED OUT`."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModel, AutoProcessor, AutoTokenizer, pipeline
 
-folder, poster, plot, out = sys.argv[1:]
+folder, poster, plot, printed, out = sys.argv[1:]
 model = AutoModel.from_pretrained(folder, trust_remote_code=True).eval()
 processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
 again = Path(out).parent / "again"
@@ -17,8 +17,9 @@ model.save_pretrained(again)
 processor.save_pretrained(again)
 
 with torch.no_grad():
-    inputs = processor(images=Image.open(poster), text=[plot, "another"], return_tensors="pt", padding=True)
-    torch.save(dict(model(**inputs)), out)
+    given = {"images": Image.open(poster), "text": [plot, "another"], "return_tensors": "pt"}
+    outputs = model(**processor(**given, poster_text=printed)), model(**processor(**given))
+    torch.save([dict(output) for output in outputs], out)
 assert AutoTokenizer.from_pretrained(folder, trust_remote_code=True)(plot).keys() == {
     "input_ids",
     "attention_mask",
