@@ -21,7 +21,8 @@ def test_held_out_stories_are_found_at_least_twice_as_often_as_by_chance(tmp_pat
         pytest.skip(str(error))
     monkeypatch.chdir(tmp_path)
     demo.main(["build/demo"])
-    train.main([str(ROOT / "scripts/configs/demo.yaml"), "--disable_tqdm", "True"])
+    preset = [str(ROOT / "scripts/configs/posterclip.yaml"), "--catalogue", "build/demo/catalogue"]
+    train.main([*preset, "--output_dir", "build/demo/model", "--disable_tqdm", "True"])
     evaluate.main(["build/demo/model", "--catalogue", "build/demo/catalogue", "--contact_sheet", "sheet.png"])
 
     metrics = json.loads(Path("build/demo/model/results-test.json").read_text())["metrics"]

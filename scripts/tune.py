@@ -1,0 +1,83 @@
+"""Try settings on the validation split: `python scripts/tune.py TRIALS.yaml --catalogue FOLDER` trains each and records it.
+
+The file holds a list of trials, each a mapping of what differs from the preset.
+"""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from processing.report import format_table
+from processing.results import write_results
+from scripts.arguments import as_flags, parse, stop
+
+METRICS = ("R@1", "R@10", "median_rank")
+
+
+@dataclass
+class TuneArguments:
+    """On what."""
+
+    catalogue: str = field(metadata={"help": "As of scripts/train.py."})
+    plot_columns: list[str] | None = field(default=None, metadata={"help": "Likewise."})
+    train_splits: list[str] = field(default_factory=lambda: ["train"], metadata={"help": "Likewise."})
+    preset: Path = field(
+        default=Path(__file__).parent / "configs/posterclip.yaml", metadata={"help": "What is varied."}
+    )
+    runs: Path = field(default=Path("runs/trials"), metadata={"help": "Folder for the models."})
+    output: Path = field(default=Path("results/trials.json"), metadata={"help": "What came out, for all trials."})
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the trials that the output does not hold yet, and print all of them, the best first."""
+    options, rest = parse((TuneArguments,), arguments, positional="trials")
+    try:
+        trials = yaml.safe_load(Path(rest.trials).read_text(encoding="utf-8"))
+        if not isinstance(trials, list) or not all(isinstance(trial, dict) for trial in trials):
+            raise ValueError(f"{rest.trials} must hold a list of settings, each a mapping.")
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        stop(error)
+    known = json.loads(options.output.read_text())["trials"] if options.output.is_file() else []
+    found = [trial for trial in known if trial["settings"] in trials]
+    for number, settings in enumerate(trials):
+        if settings not in [trial["settings"] for trial in found]:
+            found.append({"settings": settings, **run(settings, options.runs / str(number), options)})
+            about = {"preset": options.preset.name, "train_splits": options.train_splits, "trials": found}
+            write_results(options.output, about)
+    print(format_table(trial_rows(found)))
+
+
+def run(settings: dict[str, Any], folder: Path, options: TuneArguments) -> dict[str, Any]:
+    """Train with some settings; the validation metrics of the best evaluation and the seconds of training."""
+    movies = {"catalogue": options.catalogue, "train_splits": options.train_splits, "output_dir": folder}
+    flags = as_flags(movies | {"plot_columns": options.plot_columns} | settings)
+    script = Path(__file__).parent / "train.py"
+    done = subprocess.run([sys.executable, str(script), str(options.preset), *flags])
+    if done.returncode:
+        sys.exit(done.returncode)
+    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    evaluations = [entry for entry in record["log"] if "eval_R@10" in entry]
+    best = max(evaluations, key=lambda entry: entry["eval_R@10"])
+    seconds = next(entry["train_runtime"] for entry in record["log"] if "train_runtime" in entry)
+    metrics = {name.removeprefix("eval_"): value for name, value in best.items() if name.startswith("eval_")}
+    return {"metrics": metrics, "epoch": best["epoch"], "seconds": seconds}
+
+
+def trial_rows(trials: list[dict[str, Any]]) -> list[list[str]]:
+    """Rows for `format_table`, the best R@10 first; metrics are means of both directions."""
+    rows = [["what differs from the preset", *METRICS, "epoch", "seconds"]]
+    for trial in sorted(trials, key=lambda trial: -trial["metrics"]["R@10"]):
+        label = ", ".join(f"{name} {value}" for name, value in trial["settings"].items()) or "nothing"
+        metrics = [trial["metrics"][name] for name in METRICS]
+        cells = [f"{metrics[0]:.1%}", f"{metrics[1]:.1%}", f"{metrics[2]:.1f}"]
+        rows.append([label, *cells, f"{trial['epoch']:g}", f"{trial['seconds']:.0f}"])
+    return rows
+
+
+if __name__ == "__main__":
+    main()
