@@ -1,4 +1,4 @@
-"""Try settings on the validation split: `python scripts/tune.py TRIALS.yaml --catalogue FOLDER` trains each and records it.
+"""Try settings on the validation split: `python scripts/tune.py TRIALS.yaml --catalogue FOLDER` trains and records each.
 
 The file holds a list of trials, each a mapping of what differs from the preset.
 """
