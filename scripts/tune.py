@@ -1,7 +1,4 @@
-"""Try settings on the validation split: `python scripts/tune.py TRIALS.yaml --catalogue FOLDER` trains and records each.
-
-The file holds a list of trials, each a mapping of what differs from the preset.
-"""
+"""Try settings on the validation split: `python scripts/tune.py --catalogue FOLDER` trains with each and records it."""
 
 import json
 import subprocess
@@ -16,6 +13,8 @@ from processing.report import format_table
 from processing.results import write_results
 from scripts.arguments import as_flags, parse, stop
 
+CONFIGS = Path(__file__).parent / "configs"
+PRESET = CONFIGS / "posterclip.yaml"
 METRICS = ("R@1", "R@10", "median_rank")
 
 
@@ -35,11 +34,11 @@ class TuneArguments:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the trials that the output does not hold yet, and print all of them, the best first."""
-    options, rest = parse((TuneArguments,), arguments, positional="trials")
+    (options,) = parse((TuneArguments,), arguments)
     try:
-        trials = yaml.safe_load(Path(rest.trials).read_text(encoding="utf-8"))
+        trials = yaml.safe_load(options.trials.read_text(encoding="utf-8"))
         if not isinstance(trials, list) or not all(isinstance(trial, dict) for trial in trials):
-            raise ValueError(f"{rest.trials} must hold a list of settings, each a mapping.")
+            raise ValueError(f"{options.trials} must hold a list of settings, each a mapping.")
     except (OSError, ValueError, yaml.YAMLError) as error:
         stop(error)
     known = json.loads(options.output.read_text())["trials"] if options.output.is_file() else []
@@ -47,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     for number, settings in enumerate(trials):
         if settings not in [trial["settings"] for trial in found]:
             found.append({"settings": settings, **run(settings, options.runs / str(number), options)})
-            about = {"preset": options.preset.name, "train_splits": options.train_splits, "trials": found}
+            about = {"preset": PRESET.name, "train_splits": options.train_splits, "trials": found}
             write_results(options.output, about)
     print(format_table(trial_rows(found)))
 
@@ -57,7 +56,7 @@ def run(settings: dict[str, Any], folder: Path, options: TuneArguments) -> dict[
     movies = {"catalogue": options.catalogue, "train_splits": options.train_splits, "output_dir": folder}
     flags = as_flags(movies | {"plot_columns": options.plot_columns} | settings)
     script = Path(__file__).parent / "train.py"
-    done = subprocess.run([sys.executable, str(script), str(options.preset), *flags])
+    done = subprocess.run([sys.executable, str(script), str(PRESET), *flags])
     if done.returncode:
         sys.exit(done.returncode)
     record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
