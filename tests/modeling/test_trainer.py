@@ -103,7 +103,9 @@ def test_the_best_model_is_loaded_whole_at_the_end(vision, text, modes, tmp_path
         ("contrastive", {"reads": True, "chunk_size": 3}),
         ("sigmoid", {"reads": True, "modes": "frozen,last-1"}),
     ],
-    ids=lambda value: "-".join(f"{name}={of}" for name, of in value.items()) or "plain" if type(value) is dict else value,
+    ids=lambda value: (
+        "-".join(f"{name}={of}" for name, of in value.items()) or "plain" if type(value) is dict else value
+    ),
 )
 def test_two_processes_end_with_the_weights_of_one_on_the_joint_batch(loss, options, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]

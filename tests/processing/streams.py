@@ -7,12 +7,15 @@ import numpy as np
 from datasets import ClassLabel, Dataset, Features, Image, List, Value
 from PIL import Image as Pillow
 
+from processing.lines import LINES
+
 COLUMNS = Features(
     id=Value("string"),
     poster=Image(),
     plot=Value("string"),
     plots=List(Value("string")),
     genres=List(ClassLabel(names=["Drama", "Horror"])),
+    poster_text=LINES,
 )
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
