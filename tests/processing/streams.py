@@ -15,7 +15,6 @@ COLUMNS = Features(
     plot=Value("string"),
     plots=List(Value("string")),
     genres=List(ClassLabel(names=["Drama", "Horror"])),
-    poster_text=LINES,
 )
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -39,7 +38,7 @@ def write_shards(folder: Path, shards: list[list[dict]], split: str = "train") -
     """A Parquet file for each list of rows."""
     folder.mkdir(exist_ok=True)
     for index, rows in enumerate(shards):
-        features = {name: COLUMNS.get(name, Value("string")) for name in rows[0]}
+        features = {name: {**COLUMNS, "poster_text": LINES}.get(name, Value("string")) for name in rows[0]}
         Dataset.from_list(rows, Features(features)).to_parquet(folder / f"{split}-{index:03d}.parquet")
     return str(folder)
 
