@@ -217,6 +217,11 @@ class TestWhatIsPrintedOnPosters:
         pairs = MoviePairs(printed, tiny_processor(), poster_text=True, poster_text_dropout=share)
         assert sum(map(bool, shown(pairs, 3))) == expected
 
+    @pytest.mark.parametrize(("share", "read"), [(-0.1, True), (1.1, True), (float("nan"), True), (0.5, False)])
+    def test_is_hidden_by_a_share_and_only_where_it_is_shown(self, share, read, printed):
+        with pytest.raises(ValueError, match="poster_text_dropout"):
+            MoviePairs(printed, tiny_processor(), poster_text=read, poster_text_dropout=share)
+
     def test_is_hidden_in_the_same_items_where_it_is_features(self, printed):
         options = {"poster_text": True, "poster_text_dropout": 0.5}
         raw = MoviePairs(printed, tiny_processor(), **options)

@@ -222,6 +222,7 @@ def test_a_poster_text_dropout_changes_what_is_trained_on_and_not_the_evaluation
         (["--lerning_rate", "1"], ["lerning_rate"]),
         (["--projection_dim", "0"], ["projection_dim"]),
         (["--lexical_dim", "64"], ["lexical_dim=64", "poster_text"]),
+        (["--poster_text_dropout", "0.5"], ["poster_text_dropout", "reads posters"]),
         (["--streaming", "True", "--max_steps", "2", *READS], ["lexical_dim", "not on a stream"]),
         (["--max_length", "0"], ["max_length"]),
         (["--eval_strategy", "epoch", "--metric_for_best_model", "R@7"], ["R@7", "R@5", "text_to_image_MRR"]),
