@@ -1,12 +1,13 @@
 import dataclasses
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 from datasets import DatasetDict, List, Value
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from modeling import PosterCLIPModel
 from processing import poster_text
@@ -186,6 +187,15 @@ class TestAModelThatReadsPosters:
         poster_text._engine.cache_clear()
         with pytest.raises(SystemExit, match=r"18 posters of .* are not read.*pip install"):
             self.run(reader, catalogue)
+
+    @pytest.mark.slow
+    @pytest.mark.skipif(find_spec("rapidocr") is None, reason="rapidocr is not installed")
+    def test_matches_what_it_reads_on_a_poster_itself(self, reader, tmp_path, capsys):
+        poster = Image.new("RGB", (320, 480), "navy")
+        ImageDraw.Draw(poster).text((160, 100), "moby", "white", ImageFont.load_default(size=60), anchor="mm")
+        poster.save(tmp_path / "poster.png")
+        match.main([reader, str(tmp_path / "poster.png"), "kkkk", "moby", "llll"])
+        assert capsys.readouterr().out.splitlines()[0].endswith("moby")
 
 
 def test_the_worst_found_posters_are_drawn(model, catalogue, tmp_path, capsys):
