@@ -36,6 +36,7 @@ class MoviePairs(TorchDataset):
         poster_text: whether an item also has what is printed on its poster, from the column `poster_text`.
         poster_text_features: (movies, feature), in place of that likewise.
         poster_text_dropout: share of the items that show no text in an epoch, so that pictures alone are learned too.
+            ValueError unless it lies between 0 and 1, and without `poster_text`.
         genres: whether an item has the movie's `genres` too, (vocabulary,): 1 for each that it has. The vocabulary
             are the genres of these movies, sorted. ValueError where none of them has any.
         mask_names: whether plots are shown without their movie's title and without names, see `processing.masking`.
@@ -66,6 +67,10 @@ class MoviePairs(TorchDataset):
     ) -> None:
         if mask_names and text_features is not None:
             raise ValueError("mask_names: plots that are features already (text_features) cannot be masked.")
+        if not 0 <= poster_text_dropout <= 1:
+            raise ValueError(f"poster_text_dropout must lie between 0 and 1, not {poster_text_dropout}.")
+        if poster_text_dropout and not poster_text:
+            raise ValueError("poster_text_dropout: there is no poster_text, which a model that reads posters has.")
         self.movies = movies
         self.processor = processor
         self.pixels = PosterPixels(processor.image_processor) if processor else None

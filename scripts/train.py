@@ -159,7 +159,7 @@ def main(arguments: list[str] | None = None) -> None:
         model, processor = architecture.build()
         reads = model.config.poster_text
         if stream.streaming:
-            judged = stream.open(data, [splits.eval_split]).movies() if evaluates else None
+            judged = stream.open(data, [splits.eval_split], poster_text=reads).movies() if evaluates else None
         else:
             catalogue = data.load()
             if evaluates and splits.eval_split == "validation":

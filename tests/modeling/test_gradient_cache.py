@@ -4,7 +4,7 @@ import torch
 from modeling import PosterCLIPModel
 from modeling.gradient_cache import backward_in_chunks
 from modeling.losses import LOSSES, positives_by_id, symmetric_loss
-from tests.tiny import tiny_batch, tiny_model, tiny_model_in_modes
+from tests.tiny import tiny_batch, tiny_model, tiny_model_in_modes, tiny_words
 
 LABELS = torch.tensor([0, 1, 2, 1, 4, 5, 6])
 
@@ -55,12 +55,13 @@ def test_gradients_are_those_of_the_whole_batch(loss, chunk_size, frozen):
     ("vision", "modes"),
     [("vit", "full,full"), ("vit", "lora,lora"), ("convnext", "lora,lora"), ("resnet", "lora,lora")],
 )
-def test_dropout_drops_the_same_in_both_forwards(vision, modes):
+@pytest.mark.parametrize("reads", [{}, {"poster_text": True, "lexical_dim": 16}], ids=["looks", "reads"])
+def test_dropout_drops_the_same_in_both_forwards(vision, modes, reads):
     """The reference keeps the graph of every chunk, with the random state that the chunks see."""
-    reference, chunked = (tiny_model_in_modes(vision, "bert", modes).train() for _ in range(2))
+    reference, chunked = (tiny_model_in_modes(vision, "bert", modes, **reads).train() for _ in range(2))
     for weight in (w for model in (reference, chunked) for n, w in model.named_parameters() if "lora_B" in n):
         torch.nn.init.constant_(weight, 0.1)  # or A would have no gradient yet
-    batch = tiny_batch(7)
+    batch = {**tiny_batch(7), **(tiny_words(7) if reads else {})}
     torch.manual_seed(3)
     outputs = [reference(**{k: v[i : i + 2] for k, v in batch.items()}) for i in range(0, 7, 2)]
     images, texts = (torch.cat([o[side] for o in outputs]) for side in ("image_embeds", "text_embeds"))
@@ -70,6 +71,19 @@ def test_dropout_drops_the_same_in_both_forwards(vision, modes):
     backward_in_chunks(chunked, batch, 2, joint_loss(chunked))
     assert_same(gradients(reference), gradients(chunked))
     assert torch.equal(after, torch.rand(1))  # and the run goes on with the random state it would have had
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("chunk_size", [1, 3, 100])
+def test_gradients_are_those_of_the_whole_batch_where_posters_are_read(loss, chunk_size):
+    fields = {"poster_text": True, "lexical_dim": 16, "loss": loss}
+    whole, chunked = (tiny_model("vit", "modernbert", **fields).double().train() for _ in range(2))
+    batch = {**tiny_batch(7), **tiny_words(7)}
+    output = whole(**batch)
+    joint_loss(whole)(output.image_embeds, output.text_embeds).backward()
+    backward_in_chunks(chunked, batch, chunk_size, joint_loss(chunked))
+    assert_same(gradients(whole), gradients(chunked))
+    assert gradients(chunked)["vision_weight"] != 0 and gradients(chunked)["lexical_weight"] != 0
 
 
 def test_autocast_gives_the_gradients_it_gives_without_chunks():

@@ -7,6 +7,8 @@ import numpy as np
 from datasets import ClassLabel, Dataset, Features, Image, List, Value
 from PIL import Image as Pillow
 
+from processing.lines import LINES
+
 COLUMNS = Features(
     id=Value("string"),
     poster=Image(),
@@ -36,7 +38,7 @@ def write_shards(folder: Path, shards: list[list[dict]], split: str = "train") -
     """A Parquet file for each list of rows."""
     folder.mkdir(exist_ok=True)
     for index, rows in enumerate(shards):
-        features = {name: COLUMNS.get(name, Value("string")) for name in rows[0]}
+        features = {name: {**COLUMNS, "poster_text": LINES}.get(name, Value("string")) for name in rows[0]}
         Dataset.from_list(rows, Features(features)).to_parquet(folder / f"{split}-{index:03d}.parquet")
     return str(folder)
 

@@ -177,3 +177,84 @@ def test_names_cannot_be_masked_where_titles_or_texts_are_not_there(movies):
         MoviePairs(movies, mask_names=True)
     with pytest.raises(ValueError, match="text_features"):
         MoviePairs(movies, text_features=torch.zeros(7, 2), mask_names=True)
+
+
+@pytest.fixture
+def printed() -> Dataset:
+    """Movies with a word each on their posters, but the last two with nothing and with what nobody has read."""
+    words = [[{"text": "ab" * (1 + i % 5), "score": 0.9, "box": None}] for i in range(198)] + [[], None]
+    image = Image.new("RGB", (20, 30))
+    return Dataset.from_dict({"image": [image] * 200, "plots": [["a"]] * 200, "poster_text": words})
+
+
+def shown(pairs: MoviePairs, epoch: int) -> list[str]:
+    pairs.epoch = epoch
+    return [pairs[i]["poster_text"] for i in range(len(pairs))]
+
+
+class TestWhatIsPrintedOnPosters:
+    def test_is_shown_where_that_is_asked_for(self, printed):
+        assert "poster_text" not in MoviePairs(printed, tiny_processor())[0]
+        texts = shown(MoviePairs(printed, tiny_processor(), poster_text=True), 0)
+        assert texts == [*("ab" * (1 + i % 5) for i in range(198)), "", ""]
+
+    def test_is_hidden_by_seed_epoch_and_index_alone(self, printed):
+        options = {"poster_text": True, "poster_text_dropout": 0.25}
+        pairs, again = (MoviePairs(printed, tiny_processor(), **options) for _ in range(2))
+        all_of_it = shown(MoviePairs(printed, tiny_processor(), poster_text=True), 0)
+        first = [shown(pairs, epoch) for epoch in range(4)]
+        random.seed(5)
+        assert [shown(again, epoch) for epoch in reversed(range(4))] == first[::-1]
+        assert len({tuple(texts) for texts in first}) == 4
+        assert shown(MoviePairs(printed, tiny_processor(), seed=1, **options), 0) != first[0]
+        hidden = [[text == "" for text in texts[:198]] for texts in first]
+        assert 0.15 < sum(map(sum, hidden)) / (4 * 198) < 0.35
+        for texts in first:
+            assert all(text in ("", whole) for text, whole in zip(texts, all_of_it, strict=True))
+
+    @pytest.mark.parametrize(("share", "expected"), [(0.0, 198), (1.0, 0)])
+    def test_is_hidden_never_or_always_at_the_ends(self, share, expected, printed):
+        pairs = MoviePairs(printed, tiny_processor(), poster_text=True, poster_text_dropout=share)
+        assert sum(map(bool, shown(pairs, 3))) == expected
+
+    @pytest.mark.parametrize(("share", "read"), [(-0.1, True), (1.1, True), (float("nan"), True), (0.5, False)])
+    def test_is_hidden_by_a_share_and_only_where_it_is_shown(self, share, read, printed):
+        with pytest.raises(ValueError, match="poster_text_dropout"):
+            MoviePairs(printed, tiny_processor(), poster_text=read, poster_text_dropout=share)
+
+    def test_is_hidden_in_the_same_items_where_it_is_features(self, printed):
+        options = {"poster_text": True, "poster_text_dropout": 0.5}
+        raw = MoviePairs(printed, tiny_processor(), **options)
+        features = torch.tensor([[float(bool(text)), 2.0 * bool(text)] for text in raw.poster_text])
+        cached = MoviePairs(printed, tiny_processor(), poster_text_features=features, **options)
+        texts = shown(raw, 2)
+        cached.epoch = 2
+        for i in range(len(printed)):
+            assert "poster_text" not in cached[i]
+            assert cached[i]["poster_text_features"].tolist() == [float(bool(texts[i])), 2.0 * bool(texts[i])]
+
+    def test_leaves_the_draw_of_plots_alone(self, movies):
+        movies = movies.add_column("poster_text", [[{"text": "ab", "score": 1.0, "box": None}]] * 4)
+        options = {"poster_text": True, "poster_text_dropout": 0.5}
+        plain, other = (MoviePairs(movies, tiny_processor(), **given) for given in ({}, options))
+        assert [drawn(plain, epoch) for epoch in range(9)] == [drawn(other, epoch) for epoch in range(9)]
+
+    def test_becomes_tokens_in_a_batch(self, printed):
+        pairs = MoviePairs(printed, tiny_processor(), poster_text=True)
+        batch = PairCollator(tiny_processor())([pairs[i] for i in (2, 198, 199)])
+        assert batch["poster_attention_mask"].tolist() == [[1] * 8, [0] * 8, [0] * 8]
+        expected = tiny_processor()(text="ababab", return_tensors="pt")["input_ids"]
+        assert torch.equal(batch["poster_input_ids"][:1], expected) and batch["input_ids"].shape == (3, 3)
+
+    def test_is_stacked_in_a_batch_where_it_is_features(self, printed):
+        features = torch.randn(200, 6)
+        pairs = MoviePairs(printed, tiny_processor(), poster_text=True, poster_text_features=features)
+        batch = PairCollator(tiny_processor())([pairs[3], pairs[1]])
+        assert torch.equal(batch["poster_text_features"], features[[3, 1]]) and "poster_input_ids" not in batch
+
+    def test_is_not_read_by_a_collator_whose_processor_could(self, movies, monkeypatch):
+        monkeypatch.setattr("processing.processing_posterclip.read_lines", lambda _: pytest.fail("read"))
+        processor = tiny_processor()
+        processor.reads_posters = True
+        pairs = MoviePairs(movies, processor)
+        assert not [name for name in PairCollator(processor)([pairs[0], pairs[1]]) if name.startswith("poster")]

@@ -55,6 +55,26 @@ class TestRows:
         shown = {item["text"] for item in islice(stream(source, mask_names=True), 20)}
         assert shown == {"A duel of ... with ....", "...'s duel with ...."}
 
+    def test_show_what_is_printed_on_posters_where_that_is_asked_for(self, tmp_path):
+        lines = [{"text": "ab", "score": 0.9, "box": None}, {"text": "unsure", "score": 0.1, "box": None}]
+        rows = [movie(i, poster_text=lines[i:]) for i in range(3)]  # on the third, nothing
+        source = write_shards(tmp_path / "movies", [rows])
+        shown = {item["id"]: item["poster_text"] for item in islice(stream(source, poster_text=True), 3)}
+        assert shown == {"m0": "ab", "m1": "", "m2": ""}
+        assert "poster_text" not in next(iter(stream(source)))
+        assert stream(source).movies()["poster_text"][:] == [lines, lines[1:], []]
+
+    @pytest.mark.parametrize("column", [True, False])
+    def test_that_do_not_say_what_is_printed_are_bad_where_that_is_asked_for(self, column, tmp_path):
+        source = write_shards(
+            tmp_path / "movies", [[movie(i, **{"poster_text": None} if column else {}) for i in (0, 1)]]
+        )
+        rows = stream(source, poster_text=True)
+        for read in (lambda: next(iter(rows)), rows.movies):
+            with pytest.raises(CatalogueError, match=r"\(id m[01]\), [01].png: no poster_text"):
+                read()
+        assert len(stream(source).movies()) == 2
+
     @pytest.mark.parametrize("packed", [False, True])
     def test_of_an_image_folder_are_read_too(self, packed, tmp_path):
         (tmp_path / "movies" / "posters").mkdir(parents=True)

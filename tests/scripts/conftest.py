@@ -25,6 +25,17 @@ def catalogue(tmp_path) -> Path:
 
 
 @pytest.fixture
+def printed(catalogue) -> Path:
+    """The same catalogue, which says what is printed on the posters: on two in three the movie's letter."""
+    rows = [json.loads(line) for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
+    for i, row in enumerate(rows):
+        line = {"text": f"A{row['plot_short']}", "score": 0.9, "box": [0.1, 0.2, 0.9, 0.4]}
+        row["poster_text"] = [line] if i % 3 else []
+    (catalogue / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return catalogue
+
+
+@pytest.fixture
 def towers(tmp_path) -> list[str]:
     """Flags that name two tiny pretrained encoders."""
     model, processor = tiny_model(), tiny_processor()

@@ -1,14 +1,18 @@
 import dataclasses
 import json
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 from datasets import DatasetDict, List, Value
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from modeling import PosterCLIPModel
+from processing import poster_text
 from processing.catalogue import load_catalogue
+from processing.lettering import blank_lettering
 from scripts import evaluate, match
 from tests.tiny import tiny_model, tiny_processor
 
@@ -122,6 +126,76 @@ def test_posters_without_their_lettering_are_judged_where_that_is_asked_for(mode
         assert found[blank]["blank_lettering"] == blank
     assert found[True]["metrics"] != found[False]["metrics"]
     assert found[True]["data_fingerprint"] == found[False]["data_fingerprint"]
+
+
+@pytest.fixture
+def reader(tmp_path) -> str:
+    """A model that reads posters, its token weights fitted; what words say is most of what it goes by."""
+    folder, processor = tmp_path / "reader", tiny_processor()
+    processor.reads_posters = True
+    model = tiny_model(poster_text=True, lexical_dim=64)
+    model.lexical.fit(processor.tokenizer([letter * 3 for letter in LETTERS])["input_ids"])
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return str(folder)
+
+
+class TestAModelThatReadsPosters:
+    def run(self, reader: str, catalogue: Path, *flags: str) -> dict:
+        evaluate.main([reader, "--catalogue", str(catalogue), *flags])
+        return json.loads((Path(reader) / "results-test.json").read_text())
+
+    def test_is_judged_by_what_the_catalogue_says_is_printed(self, reader, printed):
+        results = self.run(reader, printed)
+        movies, words = load_catalogue(str(printed)).splits["test"], tiny_processor()
+        texts = [plots[0] for plots in movies["plots"]]
+        given = {"images": list(movies["image"]), "poster_text": movies["poster_text"][:], "text": texts}
+        with torch.no_grad():
+            logits = (
+                PosterCLIPModel.from_pretrained(reader).eval()(**words(**given, return_tensors="pt")).logits_per_image
+            )
+        ranks = 1 + (logits > logits.diagonal()[:, None]).sum(1)
+        assert results["metrics"]["image_to_text"]["mean_rank"] == pytest.approx(ranks.double().mean().item())
+        with_words = torch.tensor([bool(lines) for lines in movies["poster_text"]])
+        assert with_words.sum() == 4 and (ranks[with_words] == 1).all()
+        assert results["catalogue"]["poster_text"] == {"given": 18, "read": 0, "without_text": 6, "failed": []}
+
+    def test_sees_pictures_alone_where_lettering_is_blanked(self, reader, printed):
+        blank = self.run(reader, printed, "--blank_lettering", "True")
+        for row in (rows := [json.loads(line) for line in (printed / "metadata.jsonl").read_text().splitlines()]):
+            poster = Image.open(printed / row["file_name"])
+            blank_lettering(poster, row["poster_text"]).save(printed / row["file_name"])
+            row["poster_text"] = []
+        (printed / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        alone = self.run(reader, printed)
+        assert blank["metrics"] == alone["metrics"] and blank["blank_lettering"] and not alone["blank_lettering"]
+
+    def test_is_judged_in_every_other_way_as_well(self, reader, printed, tmp_path, capsys):
+        plain = self.run(reader, printed)
+        cached = [
+            self.run(reader, printed, "--feature_cache", str(tmp_path / "cache"), "--one_to_one", "True")
+            for _ in range(2)
+        ]
+        assert plain["metrics"] == cached[0]["metrics"] == cached[1]["metrics"]
+        assert cached[0]["one_to_one"]["assignment"]["right_pairs"] >= 4 / 6
+        masked = self.run(reader, printed, "--mask_titles", "True", "--seed_protocol", "True", "--pool_sizes", "2")
+        assert masked["mask_titles"] and masked["seed_protocol"]["all"]["count"] == 18
+        assert masked["pool_sizes"]["image_to_text"].keys() == {"2", "6"}
+
+    def test_cannot_be_judged_where_nobody_has_read_the_posters_and_nothing_can(self, reader, catalogue, monkeypatch):
+        monkeypatch.setitem(sys.modules, "rapidocr", None)
+        poster_text._engine.cache_clear()
+        with pytest.raises(SystemExit, match=r"18 posters of .* are not read.*pip install"):
+            self.run(reader, catalogue)
+
+    @pytest.mark.slow
+    @pytest.mark.skipif(find_spec("rapidocr") is None, reason="rapidocr is not installed")
+    def test_matches_what_it_reads_on_a_poster_itself(self, reader, tmp_path, capsys):
+        poster = Image.new("RGB", (320, 480), "navy")
+        ImageDraw.Draw(poster).text((160, 100), "moby", "white", ImageFont.load_default(size=60), anchor="mm")
+        poster.save(tmp_path / "poster.png")
+        match.main([reader, str(tmp_path / "poster.png"), "kkkk", "moby", "llll"])
+        assert capsys.readouterr().out.splitlines()[0].endswith("moby")
 
 
 def test_the_worst_found_posters_are_drawn(model, catalogue, tmp_path, capsys):

@@ -1,7 +1,9 @@
 import json
+import math
 import shutil
 import sys
 from importlib.metadata import version
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from modeling import PosterCLIPModel
 from modeling.lora import load_adapter, merged_state_dict
+from processing import PosterCLIPProcessor, poster_text, reading
 from scripts import features, train
 from tests.tiny import tiny_model
 
@@ -52,18 +55,26 @@ def test_frozen_encoders_are_kept(catalogue, towers, tmp_path):
             assert torch.equal(trained[f"text_model.{name}"], weight), name
 
 
+READS = ["--poster_text", "True", "--lexical_dim", "64"]
+
+
 @pytest.mark.parametrize(
     "modes",
     [
         ["--vision_mode", "frozen", "--text_mode", "frozen"],
         ["--vision_mode", "frozen", "--text_mode", "last-1", "--chunk_size", "3"],
         ["--vision_mode", "last-1", "--text_mode", "frozen", "--bf16", "True"],
+        ["--vision_mode", "frozen", "--text_mode", "frozen", *READS, "--poster_text_dropout", "0.3"],
+        ["--vision_mode", "frozen", "--text_mode", "last-1", *READS, "--chunk_size", "3"],
+        ["--vision_mode", "last-1", "--text_mode", "frozen", *READS, "--bf16", "True"],
     ],
-    ids=["both", "posters", "plots"],
+    ids=["both", "posters", "plots", "both-words", "posters-words", "plots-words"],
 )
 def test_features_from_the_cache_give_the_weights_of_encoders_that_run_in_every_step(
-    modes, catalogue, towers, tmp_path, monkeypatch
+    modes, printed, towers, tmp_path, monkeypatch
 ):
+    catalogue = printed
+
     def run(name: str, cache: str) -> dict[str, torch.Tensor]:
         settings = ["--feature_cache", cache, "--output_dir", str(tmp_path / name), "--learning_rate", "1e-2"]
         held_out = ["--eval_strategy", "epoch", "--save_strategy", "epoch", "--load_best_model_at_end", "True"]
@@ -132,6 +143,75 @@ def test_a_saved_model_is_trained_further(catalogue, towers, tmp_path):
     assert json.loads((tmp_path / "second" / "training.json").read_text())["train_splits"] == ["train", "validation"]
 
 
+def test_a_model_that_reads_posters_is_trained_on_what_the_catalogue_says_is_printed(
+    printed, towers, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "rapidocr", None)  # there is nothing to read
+    out = tmp_path / "run"
+    train.main(["--catalogue", str(printed), *towers, *READS, *QUICK, "--output_dir", str(out)])
+    record = json.loads((out / "training.json").read_text())
+    assert record["catalogue"]["poster_text"] == {"given": 18, "read": 0, "without_text": 6, "failed": []}
+    assert record["config"]["poster_text"] is True and record["config"]["lexical_dim"] == 64
+    model, processor = PosterCLIPModel.from_pretrained(out), PosterCLIPProcessor.from_pretrained(out)
+    assert processor.reads_posters
+    # Both plots of each of the eight trained movies: what is in all of them weighs nothing, what is in none the most.
+    letter, other, around = processor.tokenizer("az")["input_ids"][1:]
+    for token, having in ((letter, 2), (other, 0), (around, 16)):
+        assert model.lexical.weight[token].item() == pytest.approx(math.log(17 / (having + 1)))
+    assert {"lexical.py", "poster_text.py", "poster_words.py"} <= {path.name for path in out.iterdir()}
+
+
+def test_a_model_that_reads_posters_keeps_its_token_weights_when_it_is_trained_further(printed, towers, tmp_path):
+    first, second, settings = tmp_path / "first", tmp_path / "second", ["--catalogue", str(printed), *QUICK]
+    train.main([*settings, *towers, *READS, "--output_dir", str(first)])
+    more = ["--model", str(first), "--train_splits", "train", "validation", "--poster_text_dropout", "0.5"]
+    train.main([*settings, *more, "--output_dir", str(second)])
+    assert torch.equal(weights(first)["lexical.weight"], weights(second)["lexical.weight"])
+    assert not torch.equal(weights(first)["vision_weight"], weights(second)["vision_weight"])
+
+
+def test_posters_that_nobody_has_read_and_no_ocr_to_read_them_stop_the_run(catalogue, towers, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rapidocr", None)
+    poster_text._engine.cache_clear()
+    settings = ["--catalogue", str(catalogue), *towers, *READS, *QUICK, "--output_dir", str(tmp_path / "run")]
+    with pytest.raises(SystemExit, match=r"18 posters of .*catalogue are not read.*pip install 'posterclip\[ocr\]'"):
+        train.main(settings)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("rapidocr") is None, reason="rapidocr is not installed")
+def test_posters_that_nobody_has_read_are_read_once(catalogue, towers, tmp_path, monkeypatch):
+    poster_text._engine.cache_clear()
+    monkeypatch.setattr(train, "POSTER_TEXT", tmp_path / "read")
+    settings = ["--catalogue", str(catalogue), *towers, *READS, *QUICK]
+    train.main([*settings, "--output_dir", str(tmp_path / "first")])
+    record = json.loads((tmp_path / "first" / "training.json").read_text())["catalogue"]["poster_text"]
+    assert record["read"] == 18 and record["given"] == 0 and record["failed"] == []
+    monkeypatch.setattr(reading, "read_lines", lambda _: pytest.fail("read again"))
+    train.main([*settings, "--output_dir", str(tmp_path / "second")])
+    first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
+    assert all(torch.equal(weight, second[name]) for name, weight in first.items())
+
+
+def test_a_poster_text_dropout_changes_what_is_trained_on_and_not_the_evaluation(printed, towers, tmp_path):
+    settings = [
+        "--catalogue",
+        str(printed),
+        *towers,
+        *READS,
+        *QUICK,
+        "--learning_rate",
+        "0",
+        "--eval_strategy",
+        "epoch",
+    ]
+    for share in ("0", "0.5"):
+        train.main([*settings, "--poster_text_dropout", share, "--output_dir", str(tmp_path / share)])
+    (trained, evaluated), (other, again) = log(tmp_path / "0"), log(tmp_path / "0.5")
+    assert trained != other and evaluated == again
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
@@ -141,6 +221,9 @@ def test_a_saved_model_is_trained_further(catalogue, towers, tmp_path):
         (["--text_pooling", "pooler", "--vision_pooling", "last"], ["vision_pooling", "last"]),
         (["--lerning_rate", "1"], ["lerning_rate"]),
         (["--projection_dim", "0"], ["projection_dim"]),
+        (["--lexical_dim", "64"], ["lexical_dim=64", "poster_text"]),
+        (["--poster_text_dropout", "0.5"], ["poster_text_dropout", "reads posters"]),
+        (["--streaming", "True", "--max_steps", "2", *READS], ["lexical_dim", "not on a stream"]),
         (["--max_length", "0"], ["max_length"]),
         (["--eval_strategy", "epoch", "--metric_for_best_model", "R@7"], ["R@7", "R@5", "text_to_image_MRR"]),
         (["--vision_mode", "last-9"], ["last-9", "vit"]),
@@ -215,10 +298,12 @@ def test_a_bad_poster_stops_the_run_before_it_starts_or_is_counted(catalogue, to
         [],
         ["--vision_mode", "frozen", "--text_mode", "lora", "--train_sampling_strategy", "group_by_length"],
         ["--vision_mode", "frozen", "--augment", "True", "--feature_cache", "none"],
+        ["--text_mode", "frozen", *READS, "--poster_text_dropout", "0.3"],
     ],
-    ids=["full", "from the cache", "augmented"],
+    ids=["full", "from the cache", "augmented", "words"],
 )
-def test_a_run_resumed_by_the_script_ends_with_the_same_weights(modes, catalogue, towers, tmp_path):
+def test_a_run_resumed_by_the_script_ends_with_the_same_weights(modes, printed, towers, tmp_path):
+    catalogue = printed
     settings = ["--catalogue", str(catalogue), *towers, *modes, *QUICK, "--save_steps", "1", "--save_total_limit", "9"]
     settings += ["--gradient_accumulation_steps", "2", "--per_device_train_batch_size", "2", "--chunk_size", "1"]
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"

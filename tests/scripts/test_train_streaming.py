@@ -42,6 +42,22 @@ def test_a_model_is_trained_on_a_stream_and_evaluated_on_a_split_of_it(movies, t
     assert [entry["step"] for entry in written["log"] if "eval_MRR" in entry] == [2, 4, 5]
 
 
+def test_a_model_that_reads_posters_is_trained_and_evaluated_on_what_the_rows_say_is_printed(towers, tmp_path):
+    def rows(*numbers: int, unread: tuple[int, ...] = ()) -> list[dict]:
+        lines = [{"text": "ab", "score": 0.9, "box": None}]
+        return [movie(i, poster_text=None if i in unread else lines[i % 2 :]) for i in numbers]
+
+    reads = [*towers, *QUICK, "--poster_text", "True", "--max_steps", "4", "--eval_strategy", "steps"]
+    source = write_shards(tmp_path / "movies", [rows(*range(6))])
+    write_shards(tmp_path / "movies", [rows(20, 21, 22)], "validation")
+    train.main(["--catalogue", source, *reads, "--output_dir", str(tmp_path / "run")])
+    assert record(tmp_path / "run")["config"]["poster_text"]
+
+    write_shards(tmp_path / "movies", [rows(20, 21, 22, unread=(21,))], "validation")
+    with pytest.raises(SystemExit, match=r"\(id m21\), 21.png: no poster_text"):
+        train.main(["--catalogue", source, *reads, "--output_dir", str(tmp_path / "other")])
+
+
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_a_resumed_run_ends_with_the_same_weights(workers, movies, towers, tmp_path):
     """A pass has 13 movies and a step 8 of them: the run is broken off in its third pass."""
