@@ -25,8 +25,8 @@ class TuneArguments:
     catalogue: str = field(metadata={"help": "As of scripts/train.py."})
     plot_columns: list[str] | None = field(default=None, metadata={"help": "Likewise."})
     train_splits: list[str] = field(default_factory=lambda: ["train"], metadata={"help": "Likewise."})
-    preset: Path = field(
-        default=Path(__file__).parent / "configs/posterclip.yaml", metadata={"help": "What is varied."}
+    trials: Path = field(
+        default=CONFIGS / "trials.yaml", metadata={"help": "A list: what differs from the preset in each trial."}
     )
     runs: Path = field(default=Path("runs/trials"), metadata={"help": "Folder for the models."})
     output: Path = field(default=Path("results/trials.json"), metadata={"help": "What came out, for all trials."})
