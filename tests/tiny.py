@@ -83,7 +83,11 @@ def tiny_model(vision: str = "vit", text: str = "bert", *, seed: int = 0, **fiel
         text_config=TEXT[text].to_dict(),
         **{"projection_dim": 8, **fields},
     )
-    return PosterCLIPModel(config)
+    model = PosterCLIPModel(config)
+    if config.lexical_dim:  # every token is spelled, as a word of five letters, but the special ones
+        model.lexical.characters[4:, 0] = ord(" ")
+        model.lexical.characters[4:, 1:6] = torch.randint(97, 123, (60, 5), dtype=torch.int32)
+    return model
 
 
 def tiny_model_in_modes(vision: str, text: str, modes: str, **fields) -> PosterCLIPModel:

@@ -73,7 +73,7 @@ def run(
     pairs = MoviePairs(movies, processor, augment=extras, genres=extras, **shown)
     model = tiny_model_in_modes(vision, text, modes, **READS if reads else {})
     if reads:
-        model.lexical.fit(processor.tokenizer([plot for plots in pairs.plots for plot in plots])["input_ids"])
+        model.lexical.fit(processor.tokenizer, [plot for plots in pairs.plots for plot in plots])
     trainer = PosterCLIPTrainer(
         model,
         TrainingArguments(

@@ -212,7 +212,7 @@ class TestAModelThatReadsPosters:
     def test_may_be_of_half_precision(self, dtype, tmp_path):
         tiny_model(**READS).save_pretrained(tmp_path)
         model = PosterCLIPModel.from_pretrained(tmp_path, dtype=dtype).eval()
-        model.lexical.weight[:60] = 0  # as of tokens that are in every text: some plots have empty bags
+        model.lexical.characters[:60] = 0  # some plots have empty bags
         output = model(**tiny_batch(), **tiny_words())
         for name, value in output.items():
             assert value.isfinite().all(), name
@@ -240,15 +240,16 @@ class TestAModelThatReadsPosters:
         expected = F.normalize(printed, dim=1) @ F.normalize(plots, dim=1).T
         torch.testing.assert_close(found[[0, 2, 3]], expected, atol=1e-5, rtol=0)
 
-    def test_scores_shared_tokens_as_much_as_what_is_meant(self):
+    def test_scores_what_is_spelled_beside_what_is_meant_by_its_weight(self):
         model, batch, words = untrained(lexical_dim=256), tiny_batch(), tiny_words()
-        model.lexical.fit([[1, 2, token] for token in range(4, 64, 3)])
+        model.lexical.weight.uniform_()
         bags = [
             model.lexical(words["poster_input_ids"], words["poster_attention_mask"])[[0, 2, 3]],
             model.lexical(batch["input_ids"], batch["attention_mask"]),
         ]
         shared = F.normalize(bags[0], dim=1) @ F.normalize(bags[1], dim=1).T
-        expected = (cosines(untrained(), batch, words)[[0, 2, 3]] + shared) / 2
+        meant, weight = cosines(untrained(), batch, words)[[0, 2, 3]], model.lexical_weight**2
+        expected = (meant + weight * shared) / (1 + weight)
         torch.testing.assert_close(cosines(model, batch, words)[[0, 2, 3]], expected, atol=1e-5, rtol=0)
 
     def test_ranks_plots_for_a_picture_alone_by_the_picture(self):

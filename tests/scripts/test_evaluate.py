@@ -134,7 +134,7 @@ def reader(tmp_path) -> str:
     folder, processor = tmp_path / "reader", tiny_processor()
     processor.reads_posters = True
     model = tiny_model(poster_text=True, lexical_dim=64)
-    model.lexical.fit(processor.tokenizer([letter * 3 for letter in LETTERS])["input_ids"])
+    model.lexical.fit(processor.tokenizer, [letter * 3 for letter in LETTERS])
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return str(folder)

@@ -154,14 +154,11 @@ def test_a_model_that_reads_posters_is_trained_on_what_the_catalogue_says_is_pri
     assert record["config"]["poster_text"] is True and record["config"]["lexical_dim"] == 64
     model, processor = PosterCLIPModel.from_pretrained(out), PosterCLIPProcessor.from_pretrained(out)
     assert processor.reads_posters
-    # Both plots of each of the eight trained movies: what is in all of them weighs nothing, what is in none the most.
-    letter, other, around = processor.tokenizer("az")["input_ids"][1:]
-    for token, having in ((letter, 2), (other, 0), (around, 16)):
-        assert model.lexical.weight[token].item() == pytest.approx(math.log(17 / (having + 1)))
+    assert model.lexical.characters.any() and model.lexical.weight.max().item() == pytest.approx(math.log(17))
     assert {"lexical.py", "poster_text.py", "poster_words.py"} <= {path.name for path in out.iterdir()}
 
 
-def test_a_model_that_reads_posters_keeps_its_token_weights_when_it_is_trained_further(printed, towers, tmp_path):
+def test_a_model_that_reads_posters_keeps_its_weights_of_words_when_it_is_trained_further(printed, towers, tmp_path):
     first, second, settings = tmp_path / "first", tmp_path / "second", ["--catalogue", str(printed), *QUICK]
     train.main([*settings, *towers, *READS, "--output_dir", str(first)])
     more = ["--model", str(first), "--train_splits", "train", "validation", "--poster_text_dropout", "0.5"]
