@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from processing.report import format_table, pool_rows, seed_rows
+from processing.report import ablation_rows, format_table, matching_rows, pool_rows, pool_size_rows, seed_rows
 from processing.stories import read_stories
+from scripts.ablations import table
 from scripts.benchmark import tables
 from tests.elsewhere import run_without_clone
 from tests.tiny import tiny_model, tiny_processor
@@ -61,3 +62,12 @@ def test_the_tables_are_those_of_the_result_files(name):
 @pytest.mark.parametrize("name", ["benchmark", "gradient_cache"])
 def test_the_benchmarks_tables_are_those_of_its_result_files(name):
     assert tables(json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))) in README
+
+
+def test_the_ablations_tables_are_those_of_their_result_files():
+    folder = ROOT / "results" / "ablations"
+    rows = format_table(ablation_rows(table(folder)))
+    assert rows in README and rows in CARD
+    best = json.loads((folder / "best.json").read_text(encoding="utf-8"))
+    assert format_table(pool_size_rows(best["pool_sizes"])) in README
+    assert format_table(matching_rows(best["one_to_one"])) in README
