@@ -78,6 +78,8 @@ def parse(
     try:
         if arguments and arguments[0].endswith((".yaml", ".yml")):
             settings = read_yaml(Path(arguments[0]))
+            if not isinstance(settings, dict):
+                raise ValueError(f"{arguments[0]} must hold a mapping of settings, like 'learning_rate: 1e-3'.")
             if unknown := [name for name in settings if f"--{name}" not in parser._option_string_actions]:
                 raise ValueError(f"{arguments[0]}: there is no setting {', '.join(map(repr, unknown))}")
             arguments = [*as_flags(settings), *arguments[1:]]
@@ -86,15 +88,12 @@ def parse(
         parser.error(str(error))
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The settings that a YAML file holds; ValueError if it holds none."""
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds; ValueError, naming it, if it is none."""
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from None
-    if not isinstance(settings, dict):
-        raise ValueError(f"{path} must hold a mapping of settings, like 'learning_rate: 1e-3'.")
-    return settings
 
 
 def as_flags(settings: dict[str, Any]) -> list[str]:

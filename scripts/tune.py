@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from processing.report import format_table
 from processing.results import write_results
-from scripts.arguments import as_flags, parse, stop
+from scripts.arguments import as_flags, parse, read_yaml, stop
 
 CONFIGS = Path(__file__).parent / "configs"
 PRESET = CONFIGS / "posterclip.yaml"
@@ -36,10 +34,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the trials that the output does not hold yet, and print all of them, the best first."""
     (options,) = parse((TuneArguments,), arguments)
     try:
-        trials = yaml.safe_load(options.trials.read_text(encoding="utf-8"))
+        trials = read_yaml(options.trials)
         if not isinstance(trials, list) or not all(isinstance(trial, dict) for trial in trials):
             raise ValueError(f"{options.trials} must hold a list of settings, each a mapping.")
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError) as error:
         stop(error)
     known = json.loads(options.output.read_text())["trials"] if options.output.is_file() else []
     found = [trial for trial in known if trial["settings"] in trials]
