@@ -37,5 +37,5 @@ def test_each_trial_is_trained_once_and_recorded_with_its_validation_metrics(set
 @pytest.mark.parametrize("text", ["learning_rate: 1", "- 1", "[", ""])
 def test_a_file_that_holds_no_trials_is_named(text, settings, tmp_path):
     (tmp_path / "trials.yaml").write_text(text)
-    with pytest.raises(SystemExit, match="trials.yaml"):
+    with pytest.raises(SystemExit, match=r"trials\.yaml"):
         tune.main(settings)
