@@ -62,8 +62,8 @@ class PosterCLIPModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     # The loss is a mean over the batch: Trainer shall average it over accumulation steps, not sum it.
     accepts_loss_kwargs = False
-    # In 16 bits the temperature rounds to steps that training cannot cross.
-    _keep_in_fp32_modules_strict = {"logit_scale", "logit_bias"}  # noqa: RUF012 (transformers' form)
+    # In 16 bits these round to steps that training cannot cross.
+    _keep_in_fp32_modules_strict = {"logit_scale", "logit_bias", "vision_weight", "lexical_weight"}  # noqa: RUF012 (transformers' form)
     _supports_flash_attn = True
     _supports_sdpa = True
 
