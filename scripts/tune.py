@@ -24,7 +24,7 @@ class TuneArguments:
     plot_columns: list[str] | None = field(default=None, metadata={"help": "Likewise."})
     train_splits: list[str] = field(default_factory=lambda: ["train"], metadata={"help": "Likewise."})
     trials: Path = field(
-        default=CONFIGS / "trials.yaml", metadata={"help": "A list: what differs from the preset in each trial."}
+        default=CONFIGS / "trials.yaml", metadata={"help": "YAML: `base` over the preset, and `trials` over both."}
     )
     runs: Path = field(default=Path("runs/trials"), metadata={"help": "Folder for the models."})
     output: Path = field(default=Path("results/trials.json"), metadata={"help": "What came out, for all trials."})
@@ -34,17 +34,20 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the trials that the output does not hold yet, and print all of them, the best first."""
     (options,) = parse((TuneArguments,), arguments)
     try:
-        trials = read_yaml(options.trials)
+        search = read_yaml(options.trials)
+        if not (isinstance(search, dict) and search.keys() == {"base", "trials"} and isinstance(search["base"], dict)):
+            raise ValueError(f"{options.trials} must hold `base`, a mapping of settings, and `trials`, a list of such.")
+        base, trials = search["base"], search["trials"]
         if not isinstance(trials, list) or not all(isinstance(trial, dict) for trial in trials):
-            raise ValueError(f"{options.trials} must hold a list of settings, each a mapping.")
+            raise ValueError(f"{options.trials}: trials must be a list of settings, each a mapping.")
     except (OSError, ValueError) as error:
         stop(error)
     known = json.loads(options.output.read_text())["trials"] if options.output.is_file() else []
     found = [trial for trial in known if trial["settings"] in trials]
     for number, settings in enumerate(trials):
         if settings not in [trial["settings"] for trial in found]:
-            found.append({"settings": settings, **run(settings, options.runs / str(number), options)})
-            about = {"preset": PRESET.name, "train_splits": options.train_splits, "trials": found}
+            found.append({"settings": settings, **run(base | settings, options.runs / str(number), options)})
+            about = {"preset": PRESET.name, "base": base, "train_splits": options.train_splits, "trials": found}
             write_results(options.output, about)
     print(format_table(trial_rows(found)))
 
@@ -67,7 +70,7 @@ def run(settings: dict[str, Any], folder: Path, options: TuneArguments) -> dict[
 
 def trial_rows(trials: list[dict[str, Any]]) -> list[list[str]]:
     """Rows for `format_table`, the best R@10 first; metrics are means of both directions."""
-    rows = [["what differs from the preset", *METRICS, "epoch", "seconds"]]
+    rows = [["what differs from the base", *METRICS, "epoch", "seconds"]]
     for trial in sorted(trials, key=lambda trial: -trial["metrics"]["R@10"]):
         label = ", ".join(f"{name} {value}" for name, value in trial["settings"].items()) or "nothing"
         metrics = [trial["metrics"][name] for name in METRICS]

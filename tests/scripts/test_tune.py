@@ -13,7 +13,9 @@ def settings(printed, towers, tmp_path, monkeypatch) -> list[str]:
     names, values = towers[::2], towers[1::2]
     base = {name.removeprefix("--"): value for name, value in zip(names, values, strict=True)}
     base |= {"num_train_epochs": 2, "lexical_dim": 16, "save_strategy": "no", "load_best_model_at_end": False}
-    (tmp_path / "trials.yaml").write_text(yaml.safe_dump([base, base | {"vision_weight_init_value": 0}]))
+    (tmp_path / "trials.yaml").write_text(
+        yaml.safe_dump({"base": base, "trials": [{}, {"vision_weight_init_value": 0}]})
+    )
     folders = ["--runs", str(tmp_path / "runs"), "--output", str(tmp_path / "trials.json")]
     return ["--catalogue", str(printed), "--trials", str(tmp_path / "trials.yaml"), *folders]
 
@@ -27,14 +29,15 @@ def test_each_trial_is_trained_once_and_recorded_with_its_validation_metrics(set
         assert 0 <= trial["metrics"]["R@10"] <= 1 and trial["epoch"] in (1, 2) and trial["seconds"] > 0
     assert "vision_weight_init_value 0" in capsys.readouterr().out
 
-    trials = yaml.safe_load((tmp_path / "trials.yaml").read_text())
-    (tmp_path / "trials.yaml").write_text(yaml.safe_dump([trials[1], trials[0] | {"poster_text_dropout": 0.5}]))
+    search = yaml.safe_load((tmp_path / "trials.yaml").read_text())
+    search["trials"] = [search["trials"][1], {"poster_text_dropout": 0.5}]
+    (tmp_path / "trials.yaml").write_text(yaml.safe_dump(search))
     tune.main(settings)
     second = json.loads((tmp_path / "trials.json").read_text())["trials"]
     assert second[0] == first["trials"][1] and second[1]["settings"]["poster_text_dropout"] == 0.5
 
 
-@pytest.mark.parametrize("text", ["learning_rate: 1", "- 1", "[", ""])
+@pytest.mark.parametrize("text", ["learning_rate: 1", "- 1", "[", "", "{base: {}, trials: [1]}"])
 def test_a_file_that_holds_no_trials_is_named(text, settings, tmp_path):
     (tmp_path / "trials.yaml").write_text(text)
     with pytest.raises(SystemExit, match=r"trials\.yaml"):
