@@ -17,7 +17,10 @@ PRESET = "posterclip"
 NO_EVALUATION = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}
 TEXT_ALONE = {"vision_weight_init_value": 0}
 UNTRAINED = {**TEXT_ALONE, "learning_rate": 0, "max_steps": 1, **NO_EVALUATION}
-IMAGE_ALONE = {"poster_text": False, "lexical_dim": 0}
+IMAGE_ALONE = {
+    **{"poster_text": False, "lexical_dim": 0, "poster_text_dropout": 0},
+    **{"learning_rate": 1e-3, "logit_scale_init_value": 1.0, "projection_dim": 128},
+}
 
 
 @dataclass(frozen=True)
