@@ -40,6 +40,8 @@ def movies(folder) -> list[str]:
     for row in held_out:
         (few / row["file_name"]).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / row["file_name"], few / row["file_name"])
+    if (source / "poster_text.jsonl").is_file():
+        shutil.copyfile(source / "poster_text.jsonl", few / "poster_text.jsonl")
     (few / "metadata.jsonl").write_text("\n".join(map(json.dumps, held_out)), encoding="utf-8")
     return ["--catalogue", str(few), "--plot_columns", "intro", "--train_splits", "validation"]
 
@@ -109,3 +111,17 @@ def test_the_seeds_recipe_remembers_its_movies_and_hardly_finds_others(movies, t
     for direction in ("image_to_text", "text_to_image"):
         assert known[direction]["R@1"] > 0.9
         assert unknown[direction]["R@10"] < 0.1
+
+
+def test_a_model_that_reads_posters_finds_movies_it_has_not_seen(movies, towers, tmp_path):
+    if not (Path(movies[1]) / "poster_text.jsonl").is_file():
+        pytest.skip("nobody has read these posters")
+    out, preset = tmp_path / "run", str(ROOT / "scripts" / "configs" / "posterclip.yaml")
+    short = ["--num_train_epochs", "2", "--eval_strategy", "no", "--save_strategy", "no"]
+    short += ["--load_best_model_at_end", "False"]
+    train.main([preset, *movies, *towers, *short, "--output_dir", str(out)])
+    evaluate.main([str(out), *movies[:-2], "--split", "test", "--feature_cache", towers[-1]])
+    metrics = json.loads((out / "results-test.json").read_text())["metrics"]
+    for direction in ("image_to_text", "text_to_image"):
+        assert metrics[direction]["R@1"] > 0.15
+        assert metrics[direction]["R@10"] > 0.28
