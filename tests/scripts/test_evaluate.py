@@ -130,11 +130,12 @@ def test_posters_without_their_lettering_are_judged_where_that_is_asked_for(mode
 
 @pytest.fixture
 def reader(tmp_path) -> str:
-    """A model that reads posters, its token weights fitted; what words say is most of what it goes by."""
+    """A model that reads posters, its bag fitted; how words are spelled is most of what it goes by."""
     folder, processor = tmp_path / "reader", tiny_processor()
     processor.reads_posters = True
-    model = tiny_model(poster_text=True, lexical_dim=64)
+    model = tiny_model(poster_text=True, lexical_dim=1024)
     model.lexical.fit(processor.tokenizer, [letter * 3 for letter in LETTERS])
+    model.lexical_weight.data.fill_(5)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return str(folder)
