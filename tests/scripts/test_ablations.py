@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -21,7 +22,9 @@ def settings(printed, towers, tmp_path, monkeypatch) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_row_is_a_file_of_results_and_a_line_of_the_table(settings, tmp_path, capsys):
+def test_a_row_is_a_file_of_results_and_a_line_of_the_table(settings, tmp_path, capsys, monkeypatch):
+    best = dataclasses.replace(ablations.ROWS["best"], evaluate={"pool_sizes": [2]})  # of six movies
+    monkeypatch.setitem(ablations.ROWS, "best", best)
     ablations.main([*settings, "--rows", "text-untrained", "best", "masked"])
     files = sorted(path.name for path in (tmp_path / "results").iterdir())
     assert files == ["best.json", "masked.json", "text-untrained.json"]
