@@ -46,7 +46,7 @@ ROWS = {
     "no-plots": Row("without a second plot", {"plot_columns": ["intro"]}),
     "masked": Row("the preset, titles masked in the plots", evaluate={"mask_titles": True}, model="best"),
     "blank": Row("the preset, lettering blanked on the posters", evaluate={"blank_lettering": True}, model="best"),
-    "mpnet": Row("the preset with MPNet-base as text encoder"),
+    "mpnet": Row("the preset with MPNet-base as text encoder", {"projection_dim": 768}),
 }
 
 
