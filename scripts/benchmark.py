@@ -3,21 +3,19 @@
 Ratios are between measures of one run on one machine. What is extrapolated says so in its row.
 """
 
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
 from datasets import Dataset
 
 from processing.catalogue import fingerprint
 from processing.report import format_table
 from processing.results import write_results
 from scripts.arguments import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, stop
-from scripts.measure import Section, Setup, device
+from scripts.measure import Section, Setup
 from scripts.measure_frozen import cache, encoding, field_way
 from scripts.measure_training import gradient_cache, padding, trunk
 
@@ -102,11 +100,6 @@ def main(arguments: list[str] | None = None) -> None:
             "catalogue": catalogue.report(),
             "data_fingerprint": fingerprint(setup.movies),
             "encoders": {"vision": options.vision, "text": options.text},
-            "machine": {
-                "device": torch.cuda.get_device_name() if torch.cuda.is_available() else device().type,
-                "processor": platform.machine(),
-                "threads": torch.get_num_threads(),
-            },
             "sections": {},
         }
         for name in [name for name in SECTIONS if name in options.sections]:
