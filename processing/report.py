@@ -79,6 +79,56 @@ def matching_rows(summary: Mapping[str, Any]) -> list[list[str]]:
     return [heading, *rows, *([name, f"{summary['assignment'][key]:.2%}", *blank] for name, key in shares.items())]
 
 
+def group_rows(kind: str, groups: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """Rows for `format_table` from the groups of one kind, by direction, of `group_metrics`."""
+    rows = [[kind, "movies", *(cell for way in DIRECTIONS for cell in (f"R@10 {_way(way)}", "95% interval"))]]
+    for label, group in groups[DIRECTIONS[0]].items():
+        cells = []
+        for found in (groups[way][label] for way in DIRECTIONS):
+            low, high = found["interval"]
+            cells += [f"{found['R@10']:.2%}", f"{100 * low:.2f}-{high:.2%}"]
+        rows.append([label, f"{group['count']:,}", *cells])
+    return rows
+
+
+def comparison_rows(comparison: Mapping[str, Any]) -> list[list[str]]:
+    """Rows for `format_table` of two models on the same pool, with the second less the first: shares in points.
+
+    Args:
+        comparison: `models`, two names; `results`, those of each; `differences` by direction and metric, each with
+            `difference` and `interval` [low, high].
+    """
+    rows = [["metric", *comparison["models"], "difference", "95% interval"]]
+    for direction, differences in comparison["differences"].items():
+        both = [results["metrics"][direction] for results in comparison["results"]]
+        for name, found in differences.items():
+            cells = [metric_text(name, metrics[name]) for metrics in both]
+            low, high = (difference_text(name, end) for end in found["interval"])
+            label = f"{name.replace('_', ' ')}, {_way(direction)}"
+            rows.append([label, *cells, difference_text(name, found["difference"]), f"{low} to {high}"])
+    return rows
+
+
+def metric_text(name: str, value: float) -> str:
+    """A metric as the tables show it: shares of queries in %, ranks with one digit, other means with four.
+
+    Example:
+        >>> metric_text("R@1", 0.5), metric_text("mean_rank", 3.25), metric_text("MRR", 0.5)
+        ('50.00%', '3.2', '0.5000')
+    """
+    return f"{value:.2%}" if _is_share(name) else f"{value:,.1f}" if name.endswith("rank") else f"{value:.4f}"
+
+
+def difference_text(name: str, value: float) -> str:
+    """The difference of a metric, signed; that of shares in percentage points.
+
+    Example:
+        >>> difference_text("R@1", 0.5), difference_text("mean_rank", -3.25)
+        ('+50.00', '-3.2')
+    """
+    return f"{100 * value:+.2f}" if _is_share(name) else f"{value:+,.1f}" if name.endswith("rank") else f"{value:+.4f}"
+
+
 def format_table(rows: Sequence[Sequence[str]]) -> str:
     """An aligned markdown table: the first row is the heading, the first column is flush left.
 
@@ -117,6 +167,20 @@ def worst_rows(ranks: Ranks) -> NDArray[np.intp]:
     return np.argsort(-ranks, kind="stable")[:SHEET_POSTERS]
 
 
+def best_rows(embeds: tuple[Embeddings, Embeddings], ranks: Ranks) -> NDArray[np.intp]:
+    """Rows of the posters that were found most clearly: by rank, then by how far the first answer leads the second.
+
+    `embeds` are those of posters and of plots, (movies, dim) each; `ranks` of the posters' right plots.
+
+    Example:
+        >>> posters, plots = np.eye(2), np.array([[1.0, 0.0], [0.6, 0.8]])
+        >>> best_rows((posters, plots), np.array([1, 1])).tolist()  # they lead by 0.4 and by 0.8
+        [1, 0]
+    """
+    scores = top_answers(*embeds, 2)[1]
+    return np.lexsort((scores[:, -1] - scores[:, 0], ranks))[:SHEET_POSTERS]
+
+
 def draw_sheet(
     movies: Dataset,
     embeds: tuple[Embeddings, Embeddings],
@@ -139,6 +203,14 @@ def draw_sheet(
     ranks = [int(rank) for rank in pool.image_to_text[rows]]
     footer = "The number beside a plot is its cosine similarity. A tie counts against the model."
     return contact_sheet(posters, [titles[row] for row in rows], answers, ranks, heading=heading, footer=footer)
+
+
+def _way(direction: str) -> str:
+    return direction.replace("image", "poster").replace("text", "plot").replace("_", " ")
+
+
+def _is_share(name: str) -> bool:
+    return name.lower().startswith(("r@", "recall@"))
 
 
 def _cells(metrics: Mapping[str, float]) -> list[str]:
