@@ -1,4 +1,4 @@
-"""What a pool's ranks say beyond the pool: how far its metrics may lie off by chance, and those of smaller pools."""
+"""What a pool's ranks say beyond the pool: intervals, differences between two models, and smaller pools."""
 
 from __future__ import annotations
 
@@ -9,22 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln
 
-from .retrieval import DIRECTIONS, NAMES, RECALL_AT, PoolResult, Ranks, chance
-
-RESAMPLES = 1000
-TAILS = (0.025, 0.975)
-BLOCK = 2**20  # weights held at a time
+from .pair_retrieval.intervals import Judged, differences, intervals
+from .pair_retrieval.measures import RECALL_AT, chance
+from .pair_retrieval.ranking import DIRECTIONS, Ranks
+from .retrieval import PoolResult
 
 
 def bootstrap_intervals(pool: PoolResult, seed: int = 0) -> dict[str, dict[str, list[float]]]:
-    """95 % intervals of a pool's metrics, by direction and name: [low, high].
-
-    Percentile bootstrap ([Efron 1979](https://doi.org/10.1214/aos/1176344552)): movies are drawn with replacement,
-    as many as there are, 1,000 times; the interval ends at the 2.5 % and 97.5 % quantiles of the metric. A movie is
-    drawn with all its posters and plots, so both directions see the same draws. Ranks stay those in the whole pool:
-    the interval says what other queries would change, not other candidates or another training.
-
-    Memory does not grow with the number of draws.
+    """95 % intervals of a pool's metrics, by direction and name: [low, high]. See `pair_retrieval.intervals`.
 
     Example:
         >>> ids = np.arange(4)
@@ -33,22 +25,24 @@ def bootstrap_intervals(pool: PoolResult, seed: int = 0) -> dict[str, dict[str, 
         >>> found["image_to_text"]["R@1"], found["text_to_image"]["MRR"]
         ([0.0, 1.0], [1.0, 1.0])
     """
-    # Every query has a right answer, so both sides have the same movies.
-    rows = [np.unique(np.asarray(ids), return_inverse=True)[1] for ids in (pool.image_ids, pool.text_ids)]
-    movies = int(rows[0].max()) + 1
-    size = max(1, BLOCK // movies)
-    rng = np.random.default_rng(seed)
-    values: dict[str, list[NDArray[np.float64]]] = {name: [] for name in DIRECTIONS}
-    for start in range(0, RESAMPLES, size):
-        draws = min(size, RESAMPLES - start)
-        drawn = rng.integers(movies, size=(draws, movies)) + movies * np.arange(draws)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=draws * movies).reshape(draws, movies)
-        for direction, of in zip(DIRECTIONS, rows, strict=True):
-            values[direction].append(_weighted_metrics(getattr(pool, direction), of, weights))
-    return {
-        direction: dict(zip(NAMES, np.quantile(np.concatenate(found), TAILS, axis=0).T.tolist(), strict=True))
-        for direction, found in values.items()
-    }
+    return intervals(_judged(pool), seed=seed)
+
+
+def paired_differences(a: PoolResult, b: PoolResult, seed: int = 0) -> dict[str, dict[str, dict[str, Any]]]:
+    """How far model b is above model a on the same pool, by direction and metric.
+
+    Each `difference`, b - a, has its 95 % `interval`, [low, high], of a paired bootstrap: both see the same draws of
+    movies. See `pair_retrieval.intervals`.
+
+    Raises:
+        ValueError: the two pools do not hold the same ids.
+
+    Example:
+        >>> a, b = (PoolResult([1, 2], [1, 2], np.array(best), np.array(best)) for best in ([2, 2], [1, 1]))
+        >>> paired_differences(a, b)["text_to_image"]["R@1"]
+        {'difference': 1.0, 'interval': [1.0, 1.0]}
+    """
+    return differences(_judged(a), _judged(b), seed=seed)
 
 
 def pool_size_metrics(ranks: Ranks, pool_size: int, sizes: Sequence[int]) -> dict[str, dict[str, Any]]:
@@ -100,24 +94,9 @@ def check_sizes(sizes: Sequence[int], pool_size: int) -> None:
         raise ValueError(f"pool_sizes must lie in 1..{pool_size} (the pool), got {wrong[0]}")
 
 
-def _weighted_metrics(ranks: Ranks, movies: NDArray[np.intp], weights: NDArray[np.intp]) -> NDArray[np.float64]:
-    """`retrieval_metrics` of each draw, (draws, metrics) in the order of `NAMES`.
-
-    `movies` (queries,) says whose each query is, `weights` (draws, movies) how often each movie was drawn.
-    """
-    order = np.argsort(ranks)
-    ranks, drawn = ranks[order], weights[:, movies[order]]
-    upto = drawn.cumsum(axis=1)
-    total = upto[:, -1]
-    hits = [drawn @ (ranks <= k) for k in RECALL_AT]
-    middle = [ranks[(upto <= place[:, None]).sum(axis=1)] for place in ((total - 1) // 2, total // 2)]
-    metrics = [
-        *(hit / total for hit in hits),
-        np.mean(middle, axis=0),
-        drawn @ ranks / total,
-        drawn @ (1 / ranks) / total,
-    ]
-    return np.stack(metrics, axis=1)
+def _judged(pool: PoolResult) -> dict[str, Judged]:
+    ids = dict(zip(DIRECTIONS, (pool.image_ids, pool.text_ids), strict=True))
+    return {name: Judged(ranks, ids[name]) for name, ranks in pool.right_ranks().items()}
 
 
 def _log_choose(n: ArrayLike, k: NDArray[np.int64]) -> NDArray[np.float64]:

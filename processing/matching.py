@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from .retrieval import DIRECTIONS, Embeddings, Ids, PoolResult, Ranks, id_codes, score_blocks
+from .pair_retrieval.ranking import Embeddings, Ids, Ranks, id_codes, score_blocks
+from .retrieval import PoolResult
 
 Scores = NDArray[np.float64]
 
@@ -40,7 +41,7 @@ def match_one_to_one(
 
     Raises:
         ValueError: the pool is not one-to-one or larger than `LARGEST`, the scale is not above 0, and what
-            `processing.retrieval.ranks` refuses.
+            `pair_ranks` refuses.
 
     Example:
         >>> cosines = np.array([[0.8, 0.6], [1.0, 0.0]])  # both posters like the first plot best
@@ -56,13 +57,15 @@ def match_one_to_one(
     scores = np.empty((len(images), len(texts)))
     for rows, block in score_blocks(image_embeds[images], text_embeds[texts]):
         scores[rows] = np.maximum(0.5 + 0.5 * block, 0.0)  # norms are 1 to within a hundredth
-    found = {
-        "image_to_text": _diagonal_ranks(dual_softmax(scores, 2 * scale)),
-        "text_to_image": _diagonal_ranks(dual_softmax(scores.T, 2 * scale)),
-    }
+    pool = PoolResult(
+        ids,
+        ids,
+        image_to_text=_diagonal_ranks(dual_softmax(scores, 2 * scale)),
+        text_to_image=_diagonal_ranks(dual_softmax(scores.T, 2 * scale)),
+    )
     right = assignment(scores) == np.arange(len(scores))
     return {
-        "dual_softmax": PoolResult(ids, ids, **{name: found[name] for name in DIRECTIONS}).summary(),
+        "dual_softmax": pool.summary(),
         "assignment": {"right_pairs": float(right.mean()), "chance": 1 / len(right)},
     }
 

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .contact_sheet import Answer, contact_sheet
-from .retrieval import DIRECTIONS, RECALL_AT, Embeddings, PoolResult, Ranks, top_answers
+from .pair_retrieval.measures import RECALL_AT
+from .pair_retrieval.ranking import DIRECTIONS, Embeddings, Ranks
+from .retrieval import PoolResult, top_answers
 
 SHEET_POSTERS = 12
 

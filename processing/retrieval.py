@@ -1,75 +1,30 @@
-"""From embeddings to answers: the rank of the right answer, the metrics made of ranks, the best answers.
+"""A pool of posters and plots: ranks both ways, the metrics made of them, the best answers.
 
-One rule everywhere: similarity is the dot product of L2-normalised embeddings, an answer is right when it has
-the query's movie id, and a tie counts against the model.
+What holds for any pairs of images and texts lies in `pair_retrieval`: an answer is right when it has the query's movie
+id, and a tie counts against the model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-Embeddings = NDArray[np.floating[Any]]
-Ids = NDArray[Any] | Sequence[int] | Sequence[str]
-Ranks = NDArray[np.int64]
+from .pair_retrieval.measures import metric_names, summarise
+from .pair_retrieval.ranking import DIRECTIONS, Embeddings, Ids, Ranks, RightRanks, pair_ranks, score_blocks
 
-RECALL_AT = (1, 5, 10)
-DIRECTIONS = ("image_to_text", "text_to_image")
-NAMES = (*(f"R@{k}" for k in RECALL_AT), "median_rank", "mean_rank", "MRR")
 # What `trainer_metrics` reports: each metric by direction, and under its bare name the mean of both.
-METRICS = (*NAMES, *(f"{way}_{name}" for way in DIRECTIONS for name in NAMES))
-GRID = 2.0**26
-
-
-def ranks(
-    queries: Embeddings,
-    candidates: Embeddings,
-    query_ids: Ids,
-    candidate_ids: Ids,
-    *,
-    block_size: int = 256,
-) -> Ranks:
-    """Rank of each query's best right candidate: 1 + the wrong candidates that score at least as high.
-
-    Args:
-        queries, candidates: (n_queries, dim) and (n_candidates, dim), L2-normalised.
-        query_ids, candidate_ids: one movie id a row, integers or strings; repeats are allowed on both sides.
-        block_size: queries scored at a time; memory is block_size * n_candidates, the ranks are the same.
-
-    Returns (n_queries,) int64, 1 is best. Raises ValueError for an empty side, NaN, inf, an embedding whose
-    norm is not 1, shapes or kinds of ids that do not fit, a query without a right candidate.
-
-    Example:
-        >>> ranks(np.eye(3), np.eye(3)[[0, 2, 1]], [7, 8, 9], [7, 9, 8])
-        array([1, 1, 1])
-        >>> ranks(np.eye(3), np.eye(3)[[0, 2, 1]], [7, 8, 9], [7, 8, 9])  # plots swapped; 0 ties with 0
-        array([1, 3, 3])
-    """
-    for name, embeds, ids in (("queries", queries, query_ids), ("candidates", candidates, candidate_ids)):
-        if len(embeds) != len(ids) or len(ids) == 0:
-            raise ValueError(f"{len(embeds)} {name} with {len(ids)} ids: need one id each, and at least one")
-    query_codes, candidate_codes = id_codes(query_ids, candidate_ids)
-    orphans = np.flatnonzero(_right_counts(query_codes, candidate_codes) == 0)
-    if orphans.size:
-        first = f"row {orphans[0]}, id {query_ids[orphans[0]]}"
-        raise ValueError(f"{orphans.size} of {len(queries)} queries have no right candidate; first: {first}")
-    result = np.empty(len(queries), dtype=np.int64)
-    for rows, scores in score_blocks(queries, candidates, block_size):
-        right = query_codes[rows, None] == candidate_codes
-        best_right = scores.max(axis=1, keepdims=True, where=right, initial=-np.inf)
-        result[rows] = 1 + np.count_nonzero((scores >= best_right) & ~right, axis=1)
-    return result
+METRICS = (*metric_names(), *(f"{way}_{name}" for way in DIRECTIONS for name in metric_names()))
 
 
 def top_answers(queries: Embeddings, candidates: Embeddings, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The k best candidates of each query, best first; among equal scores the lower index comes first.
 
-    Embeddings are as in `ranks`. Returns indices into candidates and their scores, both of shape
-    (n_queries, min(k, n_candidates)). Raises ValueError for k below 1 and what `ranks` would refuse.
+    Embeddings are as in `pair_ranks`. Returns indices into candidates and their scores, both of shape
+    (n_queries, min(k, n_candidates)). Raises ValueError for k below 1 and embeddings that `pair_ranks` refuses.
 
     Example:
         >>> indices, scores = top_answers(np.eye(2), np.eye(2)[[1, 0, 0]], k=2)
@@ -91,92 +46,46 @@ def top_answers(queries: Embeddings, candidates: Embeddings, k: int) -> tuple[ND
     return indices, best
 
 
-def retrieval_metrics(ranks: Ranks, pool_size: int) -> dict[str, float]:
-    """R@1, R@5, R@10 (share of queries with a right answer that high), median and mean rank, MRR.
-
-    `ranks` is (n_queries,), `pool_size` the number of candidates. Raises ValueError where there are no ranks
-    or one lies outside 1..pool_size.
-
-    Example:
-        >>> retrieval_metrics(np.array([1, 2, 4, 20]), pool_size=20)["R@5"]
-        0.75
-    """
-    if len(ranks) == 0 or ranks.min() < 1 or ranks.max() > pool_size:
-        raise ValueError(f"need at least one rank, and all in 1..{pool_size}; got {ranks}")
-    return {
-        **{f"R@{k}": float(np.mean(ranks <= k)) for k in RECALL_AT},
-        "median_rank": float(np.median(ranks)),
-        "mean_rank": float(np.mean(ranks)),
-        "MRR": float(np.mean(1.0 / ranks)),
-    }
-
-
-def chance(pool_size: int, right_counts: ArrayLike = 1) -> dict[str, float]:
-    """What a random order of the pool is expected to reach, under the keys of `retrieval_metrics`.
-
-    `right_counts`: right answers in the pool, one number or one for each query. With one right answer
-    R@k = min(k, N) / N, median and mean rank = (N + 1) / 2, MRR = (1 + 1/2 + ... + 1/N) / N. Raises
-    ValueError for a count outside 1..pool_size.
-
-    Example:
-        >>> round(chance(100)["R@5"], 9), chance(100)["median_rank"]
-        (0.05, 50.5)
-    """
-    counts, queries = np.unique(right_counts, return_counts=True)
-    if counts.size == 0 or counts[0] < 1 or counts[-1] > pool_size:
-        raise ValueError(f"right answers must number 1..{pool_size} (the pool), got {counts.tolist()}")
-    drawn = np.arange(pool_size)
-    probability = np.zeros(pool_size)  # that the first right answer comes at rank drawn + 1
-    for count, share in zip(counts, queries / queries.sum(), strict=True):
-        all_wrong = np.cumprod(np.maximum(pool_size - count - drawn, 0) / (pool_size - drawn))
-        probability -= share * np.diff(all_wrong, prepend=1.0)
-    reached = np.cumsum(probability)
-    middle = [np.argmax(reached > 0.5 + side) + 1 for side in (-1e-9, 1e-9)]
-    return {
-        **{f"R@{k}": float(reached[min(k, pool_size) - 1]) for k in RECALL_AT},
-        "median_rank": float(np.mean(middle)),
-        "mean_rank": float(probability @ (drawn + 1)),
-        "MRR": float(probability @ (1.0 / (drawn + 1))),
-    }
-
-
 @dataclass(frozen=True, eq=False)
 class PoolResult:
-    """Ranks of a pool in both directions, (n_images,) and (n_texts,), whole; `summary` is for tables."""
+    """Ranks of a pool in both directions, whole; `summary` is for tables.
+
+    Args:
+        image_ids, text_ids: movie ids of the posters, (n_images,), and of the plots, (n_texts,).
+        image_to_text, text_to_image: the rank of each query's best right answer, (n_images,) and (n_texts,) int64.
+        further: by direction (ranks, queries) of all other right answers, (m,) each, as in `RightRanks`; needed
+            where a movie has several posters or plots.
+    """
 
     image_ids: Ids
     text_ids: Ids
     image_to_text: Ranks
     text_to_image: Ranks
+    further: Mapping[str, tuple[Ranks, NDArray[np.int64]]] = field(default_factory=dict)
+
+    def right_ranks(self) -> dict[str, RightRanks]:
+        """Ranks of all right answers, by direction."""
+        return {name: RightRanks(getattr(self, name), *self.further.get(name, ())) for name in DIRECTIONS}
 
     def summary(self) -> dict[str, Any]:
         """JSON-ready: `pool` and `chance` by direction, the metrics under each direction's own name."""
-        images, texts = id_codes(self.image_ids, self.text_ids)
-        pool = {"image_to_text": len(texts), "text_to_image": len(images)}
-        right = {"image_to_text": _right_counts(images, texts), "text_to_image": _right_counts(texts, images)}
-        return {
-            "pool": pool,
-            **{name: retrieval_metrics(getattr(self, name), pool[name]) for name in DIRECTIONS},
-            "chance": {name: chance(pool[name], right[name]) for name in DIRECTIONS},
-        }
+        pool = dict(zip(DIRECTIONS, (len(self.text_ids), len(self.image_ids)), strict=True))
+        return summarise(self.right_ranks(), pool)
 
 
 def evaluate_pool(image_embeds: Embeddings, text_embeds: Embeddings, image_ids: Ids, text_ids: Ids) -> PoolResult:
     """Ranks in both directions: every poster against all plots, every plot against all posters.
 
-    Shapes and errors are those of `ranks`; a movie may have several plots, and then has several right ones.
+    Shapes and errors are those of `pair_ranks`; a movie may have several plots, and then has several right ones.
 
     Example:
         >>> result = evaluate_pool(np.eye(4), np.eye(4), [1, 2, 3, 4], [1, 2, 3, 4])
         >>> result.summary()["image_to_text"]["R@1"]
         1.0
     """
-    return PoolResult(
-        image_ids=image_ids,
-        text_ids=text_ids,
-        image_to_text=ranks(image_embeds, text_embeds, image_ids, text_ids),
-        text_to_image=ranks(text_embeds, image_embeds, text_ids, image_ids),
-    )
+    ranks = pair_ranks(image_embeds, text_embeds, image_ids, text_ids)
+    best = {name: found.best for name, found in ranks.items()}
+    return PoolResult(image_ids, text_ids, **best, further={name: found[1:] for name, found in ranks.items()})
 
 
 def trainer_metrics(prediction: Any) -> dict[str, float]:
@@ -202,7 +111,7 @@ def seed_protocol(
 
     Embeddings are (n, dim), one poster and one plot a movie in the same order; `trained` is (n,) bool.
     Returns under "all", "trained" and "others": count, image_to_text (arg-min along rows), text_to_image
-    (along columns); a group without movies is left out. Raises ValueError as `ranks`, and where `trained` is
+    (along columns); a group without movies is left out. Raises ValueError as `pair_ranks`, and where `trained` is
     not one bool a movie.
 
     Example:
@@ -222,54 +131,3 @@ def seed_protocol(
         for name, rows in groups.items()
         if rows.any()
     }
-
-
-def score_blocks(
-    queries: Embeddings, candidates: Embeddings, block_size: int = 256
-) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Yield (rows, scores of these rows against all candidates), scores (rows, n_candidates), exact in float64.
-
-    Embeddings and errors are as in `ranks`. Scores are multiples of 2**-52 and do not depend on the blocks.
-    """
-    if block_size < 1:
-        raise ValueError(f"block_size must be at least 1, got {block_size}")
-    left, right = _on_grid(queries, "queries"), _on_grid(candidates, "candidates")
-    if left.shape[1] != right.shape[1]:
-        raise ValueError(f"queries have {left.shape[1]} dimensions, candidates {right.shape[1]}")
-    for start in range(0, len(left), block_size):
-        rows = slice(start, min(start + block_size, len(left)))
-        yield rows, left[rows] @ right.T
-
-
-def _on_grid(embeds: Embeddings, name: str) -> NDArray[np.float64]:
-    """Check the embeddings, and round them to multiples of 2**-26 so that their products are exact.
-
-    BLAS sums in an order that depends on a row's place: in float32 equal vectors score up to 1e-7 apart, and
-    ties are lost. On the grid products are multiples of 2**-52 and, with unit norms, every partial sum is
-    below 2, so float64 holds them all without rounding, in any order. A number moves by 2**-27 at most, which
-    is less than a float32 dot product loses.
-    """
-    array = np.asarray(embeds, dtype=np.float64)
-    if array.ndim != 2 or len(array) == 0:
-        raise ValueError(f"{name} must be (rows, dimensions) with at least one row, got shape {array.shape}")
-    norms = np.linalg.norm(array, axis=1)
-    stray = np.flatnonzero(~(np.abs(norms - 1) <= 0.01))  # this way round NaN is stray too
-    if stray.size:
-        first = f"row {stray[0]}, norm {norms[stray[0]]:.4g}"
-        raise ValueError(f"{stray.size} of {len(array)} {name} are not L2-normalised; first: {first}")
-    return np.rint(array * GRID) / GRID
-
-
-def id_codes(query_ids: Ids, candidate_ids: Ids) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Both sides' ids as small integers, equal where the ids are equal."""
-    sides = np.asarray(query_ids), np.asarray(candidate_ids)
-    kinds = [side.dtype.kind for side in sides]
-    if kinds[0] != kinds[1] or kinds[0] not in "iuU" or any(side.ndim != 1 for side in sides):
-        described = " and ".join(f"{side.dtype} of shape {side.shape}" for side in sides)
-        raise ValueError(f"ids must be two lists of integers or two lists of strings, got {described}")
-    codes = np.unique(np.concatenate(sides), return_inverse=True)[1]
-    return codes[: len(sides[0])], codes[len(sides[0]) :]
-
-
-def _right_counts(query_codes: NDArray[np.intp], candidate_codes: NDArray[np.intp]) -> NDArray[np.intp]:
-    return np.bincount(candidate_codes, minlength=query_codes.max() + 1)[query_codes]

@@ -16,6 +16,7 @@ from processing.estimates import bootstrap_intervals, check_sizes, pool_size_met
 from processing.lettering import with_blank_lettering
 from processing.masking import with_masked_titles
 from processing.matching import match_one_to_one, pair_orders
+from processing.pair_retrieval.ranking import DIRECTIONS
 from processing.poster_words import compose
 from processing.report import (
     draw_sheet,
@@ -28,7 +29,7 @@ from processing.report import (
     worst_rows,
 )
 from processing.results import write_results
-from processing.retrieval import DIRECTIONS, evaluate_pool, seed_protocol
+from processing.retrieval import evaluate_pool, seed_protocol
 from scripts.arguments import POSTER_TEXT, USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
 from scripts.features import Encoder
 

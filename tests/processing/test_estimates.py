@@ -1,50 +1,20 @@
 import itertools
 import json
-import tracemalloc
 
 import numpy as np
 import pytest
 from scipy.stats import hypergeom
 
-from processing import estimates
-from processing.estimates import bootstrap_intervals, pool_size_metrics
-from processing.retrieval import NAMES, PoolResult, chance, retrieval_metrics
+from processing.estimates import bootstrap_intervals, paired_differences, pool_size_metrics
+from processing.pair_retrieval.measures import chance, retrieval_metrics
+from processing.pair_retrieval.ranking import RightRanks
+from processing.retrieval import PoolResult
 
 
 def pool_of(image_ranks, text_ranks, image_ids=None, text_ids=None):
     image_ids = np.arange(len(image_ranks)) if image_ids is None else image_ids
     text_ids = np.arange(len(text_ranks)) if text_ids is None else text_ids
     return PoolResult(image_ids, text_ids, np.asarray(image_ranks), np.asarray(text_ranks))
-
-
-def test_a_draw_gives_the_metrics_of_the_queries_that_it_holds():
-    rng = np.random.default_rng(0)
-    ranks, movies = rng.integers(1, 41, 40), rng.integers(0, 30, 40)
-    for draws in (rng.integers(30, size=29), rng.integers(30, size=30)):
-        weights = np.bincount(draws, minlength=30)
-        held = np.concatenate([ranks[movies == movie] for movie in draws])
-        found = dict(zip(NAMES, estimates._weighted_metrics(ranks, movies, weights[None])[0], strict=True))
-        assert found == pytest.approx(retrieval_metrics(held, 40))
-
-
-def test_intervals_are_those_of_a_plain_bootstrap_and_of_the_seed():
-    rng = np.random.default_rng(1)
-    pool = pool_of(rng.integers(1, 201, 200), rng.integers(1, 21, 200))
-    found = bootstrap_intervals(pool)
-    plain = [retrieval_metrics(rng.choice(pool.image_to_text, 200), 200) for _ in range(4000)]
-    for name, interval in found["image_to_text"].items():
-        wanted = np.quantile([metrics[name] for metrics in plain], [0.025, 0.975])
-        assert interval == pytest.approx(wanted, abs=0.15 * (wanted[1] - wanted[0]) + 1e-9), name
-    assert json.loads(json.dumps(found)) == bootstrap_intervals(pool) != bootstrap_intervals(pool, seed=1)
-
-
-def test_an_interval_covers_the_truth_about_as_often_as_it_says():
-    rng = np.random.default_rng(2)
-    covered = 0
-    for _ in range(200):
-        low, high = bootstrap_intervals(pool_of(*(1 + (rng.random((2, 100)) > 0.3))))["image_to_text"]["R@1"]
-        covered += low <= 0.3 <= high
-    assert 180 <= covered <= 199
 
 
 def test_both_directions_of_a_movie_are_drawn_together():
@@ -59,23 +29,23 @@ def test_plots_of_one_movie_are_drawn_together():
     assert twice["text_to_image"]["R@10"] == pytest.approx(once["text_to_image"]["R@10"])
 
 
-def test_blocks_do_not_change_the_intervals(monkeypatch):
-    pool = pool_of(np.arange(1, 31), np.arange(1, 31))
-    whole = bootstrap_intervals(pool)
-    monkeypatch.setattr(estimates, "BLOCK", 100)
-    for direction, intervals in bootstrap_intervals(pool).items():
-        for name, interval in intervals.items():
-            assert interval == pytest.approx(whole[direction][name], rel=1e-12), name
+def test_two_models_are_compared_on_the_same_movies_in_any_order():
+    before = pool_of([2, 2, 2, 9], [1, 1, 1, 1], image_ids=list("abcd"), text_ids=list("abcd"))
+    after = pool_of([9, 1, 1, 1], [1, 1, 1, 1], image_ids=list("dcba"), text_ids=list("abcd"))
+    found = paired_differences(before, after)
+    assert json.loads(json.dumps(found)) == found == paired_differences(before, after, seed=0)
+    assert found["image_to_text"]["R@1"]["difference"] == 0.75
+    assert found["image_to_text"]["mean_rank"]["interval"][0] == -1.0
+    assert found["text_to_image"]["MRR"] == {"difference": 0.0, "interval": [0.0, 0.0]}
+    assert paired_differences(after, before)["image_to_text"]["R@1"]["difference"] == -0.75
 
 
-@pytest.mark.slow
-def test_a_large_pool_takes_bounded_memory():
-    ranks = np.random.default_rng(3).integers(1, 50_001, 50_000)
-    tracemalloc.start()
-    bootstrap_intervals(pool_of(ranks, ranks))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 200e6  # all draws at once would take 400e6 for the indices alone
+@pytest.mark.parametrize(("ids", "message"), [([1, 2, 4], "2 differ, first: 3"), ([1, 2, 3, 3], "1 differ, first: 3")])
+def test_pools_of_other_movies_are_not_compared(ids, message):
+    ones, other = np.ones(3, int), np.ones(len(ids), int)
+    a, b = pool_of(ones, ones, [1, 2, 3], [1, 2, 3]), pool_of(ones, other, [1, 2, 3], ids)
+    with pytest.raises(ValueError, match=f"do not hold the same ids of text-to-image queries: {message}"):
+        paired_differences(a, b)
 
 
 def test_expected_recalls_are_the_mean_over_all_smaller_pools():
@@ -94,7 +64,7 @@ def test_the_whole_pool_comes_last_with_its_own_recalls_and_chance():
     found = pool_size_metrics(ranks, 500, [300, 100])
     assert list(found) == ["100", "300", "500"]
     for k in (1, 5, 10):
-        assert found["500"][f"R@{k}"] == pytest.approx(retrieval_metrics(ranks, 500)[f"R@{k}"])
+        assert found["500"][f"R@{k}"] == pytest.approx(retrieval_metrics(RightRanks(ranks), 500)[f"R@{k}"])
         assert found["100"]["chance"][f"R@{k}"] == pytest.approx(k / 100)
     assert pool_size_metrics(np.arange(1, 501), 500, [100])["100"]["R@5"] == pytest.approx(chance(100)["R@5"])
 

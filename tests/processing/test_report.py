@@ -2,6 +2,8 @@ import numpy as np
 
 from processing.estimates import pool_size_metrics
 from processing.matching import match_one_to_one
+from processing.pair_retrieval.measures import metric_names
+from processing.pair_retrieval.ranking import DIRECTIONS
 from processing.report import (
     best_rows,
     format_table,
@@ -12,7 +14,7 @@ from processing.report import (
     spread_rows,
     worst_rows,
 )
-from processing.retrieval import DIRECTIONS, NAMES, PoolResult, evaluate_pool, seed_protocol
+from processing.retrieval import PoolResult, evaluate_pool, seed_protocol
 from tests.processing.test_retrieval import unit
 
 
@@ -39,7 +41,7 @@ def test_tables_are_aligned_and_show_pool_and_chance():
 def test_an_interval_stands_below_its_metrics_where_there_is_one():
     ids, ranks = np.arange(4), np.array([1, 1, 2, 4])
     summary = PoolResult(ids, ids, ranks, ranks).summary()
-    intervals = {name: [0.25, 0.75] for name in NAMES} | {"median_rank": [1, 3], "mean_rank": [1, 2.5]}
+    intervals = {name: [0.25, 0.75] for name in metric_names()} | {"median_rank": [1, 3], "mean_rank": [1, 2.5]}
     rows = pool_rows({**summary, "intervals": {way: intervals for way in DIRECTIONS}})
     assert [row[0] for row in rows[1:4]] == ["image-to-text (4 plots)", "95% interval", "chance"]
     assert rows[2][1:] == [*["25.00-75.00%"] * 3, "1.0-3.0", "1.0-2.5", "0.2500-0.7500"]

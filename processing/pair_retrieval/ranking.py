@@ -1,0 +1,228 @@
+"""From the embeddings of two sides to the ranks of all right answers, in both directions at once.
+
+One rule everywhere: similarity is the dot product of L2-normalised embeddings, an answer is right when it has
+the query's id, and a tie counts against the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Embeddings = NDArray[np.floating[Any]]
+Ids = NDArray[Any] | Sequence[int] | Sequence[str]
+Ranks = NDArray[np.int64]
+
+DIRECTIONS = ("image_to_text", "text_to_image")
+GRID = 2.0**26
+TILE = (256, 2048)  # scores at a time, rows and columns: as many as a processor's cache holds
+BLOCK = 2**23  # scores at a time where whole rows are needed
+NONE = np.empty(0, dtype=np.int64)
+
+
+class RightRanks(NamedTuple):
+    """Ranks of the right answers of n queries, 1 is best.
+
+    The j-th best right answer of a query has rank j + the wrong ones that score at least as high, so ranks of one
+    query differ.
+
+    Args:
+        best: (n,) int64, of each query's best right answer.
+        further: (m,) int64, of all other right answers; none where each query has one.
+        queries: (m,), the query of each of those, 0..n-1.
+
+    Example:
+        >>> RightRanks(best=np.array([1, 7]), further=np.array([4]), queries=np.array([0])).counts().tolist()
+        [2, 1]
+    """
+
+    best: Ranks
+    further: Ranks = NONE
+    queries: NDArray[np.int64] = NONE
+
+    def counts(self) -> NDArray[np.int64]:
+        """Right answers of each query, (n,)."""
+        return 1 + np.bincount(self.queries, minlength=len(self.best))
+
+
+def right_ranks(lists: Sequence[Sequence[int]]) -> RightRanks:
+    """Ranks that are given query by query, in any order.
+
+    Raises:
+        ValueError: there is no query, or one has no rank or one of them twice.
+
+    Example:
+        >>> right_ranks([[4, 1], [7]]).best.tolist()
+        [1, 7]
+    """
+    ordered = [sorted(ranks) for ranks in lists]
+    for row, ranks in enumerate(ordered):
+        if not ranks or len(set(ranks)) < len(ranks):
+            raise ValueError(f"query {row} has the ranks {ranks}: need at least one, and each once")
+    if not ordered:
+        raise ValueError("need the ranks of at least one query")
+    rows = np.repeat(np.arange(len(ordered)), [len(ranks) - 1 for ranks in ordered])
+    further = np.array([rank for ranks in ordered for rank in ranks[1:]], dtype=np.int64)
+    return RightRanks(np.array([ranks[0] for ranks in ordered], dtype=np.int64), further, rows)
+
+
+def pair_ranks(
+    image_embeds: Embeddings, text_embeds: Embeddings, image_ids: Ids, text_ids: Ids
+) -> dict[str, RightRanks]:
+    """Ranks of all right answers: of each image among all texts, and of each text among all images.
+
+    Each score is computed once, for both directions, in tiles: beyond a float64 copy of the embeddings, memory grows
+    with the right pairs alone. A movie with many right answers costs a comparison of its rows for each of them.
+
+    Args:
+        image_embeds, text_embeds: (n_images, dim) and (n_texts, dim), L2-normalised.
+        image_ids, text_ids: one id a row, integers or strings; repeats are allowed on both sides.
+
+    Returns:
+        By direction.
+
+    Raises:
+        ValueError: an empty side, NaN, inf, an embedding whose norm is not 1, shapes or kinds of ids that do not fit,
+            an id that only one side has.
+
+    Example:
+        >>> found = pair_ranks(np.eye(3), np.eye(3)[[0, 2, 1]], [7, 8, 9], [7, 8, 9])  # texts swapped; 0 ties with 0
+        >>> found["image_to_text"].best
+        array([1, 3, 3])
+    """
+    sides = (("image", image_embeds, image_ids), ("text", text_embeds, text_ids))
+    for name, embeds, ids in sides:
+        if len(embeds) != len(ids) or len(ids) == 0:
+            raise ValueError(f"{len(embeds)} {name}_embeds with {len(ids)} {name}_ids: need one each, and at least one")
+    codes = id_codes(image_ids, text_ids)
+    counts = [np.bincount(side, minlength=max(map(np.max, codes)) + 1) for side in codes]
+    for (name, _, ids), own, others in zip(sides, codes, reversed(counts), strict=True):
+        if (orphans := np.flatnonzero(others[own] == 0)).size:
+            other = "text" if name == "image" else "image"
+            first = f"row {orphans[0]}, id {ids[orphans[0]]}"
+            raise ValueError(f"{orphans.size} of {len(ids)} {name}_ids have no {other} of that id; first: {first}")
+    images, texts = on_grid(image_embeds, "image_embeds"), on_grid(text_embeds, "text_embeds")
+    check_dimensions(images, texts, "image_embeds", "text_embeds")
+
+    by_id = np.argsort(codes[1], kind="stable")
+    right = counts[1][codes[0]]
+    rows = np.repeat(np.arange(len(images)), right)
+    place = np.arange(len(rows)) - np.repeat(np.cumsum(right) - right, right)
+    columns = by_id[(np.cumsum(counts[1]) - counts[1])[codes[0][rows]] + place]
+    scores = np.empty(len(rows))
+    step = max(1, BLOCK // images.shape[1])
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        scores[part] = np.einsum("ij,ij->i", images[rows[part]], texts[columns[part]])
+    down, across = _Direction(rows, scores), _Direction(columns, scores)
+    _count(images[down.order], texts[across.order], down, across)
+    return dict(zip(DIRECTIONS, (down.ranks(), across.ranks()), strict=True))
+
+
+class _Direction:
+    """The right answers of each query, and how many answers, right or wrong, score at least as high as each."""
+
+    def __init__(self, queries: NDArray[np.intp], scores: NDArray[np.float64]) -> None:
+        order = np.lexsort((-scores, queries))
+        self.queries, self.scores = queries[order], scores[order]
+        counts = np.bincount(queries)
+        self.first = np.cumsum(counts) - counts
+        # The queries with most right answers come first: those that have another one are then a slice.
+        self.order = np.argsort(-counts, kind="stable")
+        holders = [self.order[: np.count_nonzero(counts > place)] for place in range(counts.max())]
+        self.index = [self.first[queries] + place for place, queries in enumerate(holders)]
+        self.thresholds = [self.scores[index] for index in self.index]
+        self.reached = [np.zeros(len(index), dtype=np.int64) for index in self.index]
+
+    def ranks(self) -> RightRanks:
+        """What the counts come to."""
+        reached = np.concatenate(self.reached)[np.argsort(np.concatenate(self.index))]
+        place = np.arange(len(self.queries)) - self.first[self.queries]
+        starts = (place == 0) | (np.diff(self.scores, prepend=np.nan) != 0)  # of right answers with equal scores
+        ends = np.append(np.flatnonzero(starts)[1:], len(starts))[np.cumsum(starts) - 1]
+        right = ends - self.first[self.queries]
+        ranks = place + 1 + reached - right
+        return RightRanks(ranks[place == 0], ranks[place > 0], self.queries[place > 0])
+
+
+def _count(images: NDArray[np.float64], texts: NDArray[np.float64], down: _Direction, across: _Direction) -> None:
+    """Compare every score with the thresholds of its row and of its column."""
+    height, width = TILE
+    scores_buffer, hits_buffer = np.empty(height * width), np.empty(height * width, dtype=np.bool_)
+    for top in range(0, len(images), height):
+        rows = images[top : top + height]
+        for left in range(0, len(texts), width):
+            columns = texts[left : left + width]
+            size = len(rows) * len(columns)
+            scores = scores_buffer[:size].reshape(len(rows), len(columns))
+            np.matmul(rows, columns.T, out=scores)
+            for thresholds, reached in zip(down.thresholds, down.reached, strict=True):
+                if top >= len(thresholds):
+                    break
+                limits = thresholds[top : top + height, None]
+                hits = hits_buffer[: len(limits) * len(columns)].reshape(len(limits), len(columns))
+                np.greater_equal(scores[: len(limits)], limits, out=hits)
+                # Line by line: over a whole axis it is many times slower.
+                reached[top : top + height] += [np.count_nonzero(line) for line in hits]
+            for thresholds, reached in zip(across.thresholds, across.reached, strict=True):
+                if left >= len(thresholds):
+                    break
+                limits = thresholds[left : left + width]
+                hits = hits_buffer[: len(rows) * len(limits)].reshape(len(rows), len(limits))
+                np.greater_equal(scores[:, : len(limits)], limits, out=hits)
+                reached[left : left + width] += np.add.reduce(hits.view(np.uint8), axis=0, dtype=np.uint16)
+
+
+def score_blocks(queries: Embeddings, candidates: Embeddings) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Yield (rows, scores of these rows against all candidates), scores (rows, n_candidates), exact in float64.
+
+    Embeddings and errors are as in `pair_ranks`. Scores are multiples of 2**-52 and do not depend on the blocks.
+    """
+    left, right = on_grid(queries, "queries"), on_grid(candidates, "candidates")
+    check_dimensions(left, right, "queries", "candidates")
+    height = max(1, BLOCK // len(right))
+    for start in range(0, len(left), height):
+        rows = slice(start, min(start + height, len(left)))
+        yield rows, left[rows] @ right.T
+
+
+def on_grid(embeds: Embeddings, name: str) -> NDArray[np.float64]:
+    """Check the embeddings, and round them to multiples of 2**-26 so that their products are exact.
+
+    BLAS sums in an order that depends on a row's place: in float32 equal vectors score up to 1e-7 apart, and
+    ties are lost. On the grid products are multiples of 2**-52 and, with unit norms, every partial sum is
+    below 2, so float64 holds them all without rounding, in any order. A number moves by 2**-27 at most, which
+    is less than a float32 dot product loses.
+    """
+    array = np.array(embeds, dtype=np.float64)
+    if array.ndim != 2 or len(array) == 0:
+        raise ValueError(f"{name} must be (rows, dimensions) with at least one row, got shape {array.shape}")
+    norms = np.sqrt(np.einsum("ij,ij->i", array, array))
+    stray = np.flatnonzero(~(np.abs(norms - 1) <= 0.01))  # this way round NaN is stray too
+    if stray.size:
+        first = f"row {stray[0]}, norm {norms[stray[0]]:.4g}"
+        raise ValueError(f"{stray.size} of {len(array)} {name} are not L2-normalised; first: {first}")
+    array *= GRID
+    np.rint(array, out=array)
+    array /= GRID
+    return array
+
+
+def check_dimensions(left: Embeddings, right: Embeddings, left_name: str, right_name: str) -> None:
+    """ValueError where two sides cannot be compared."""
+    if left.shape[1] != right.shape[1]:
+        raise ValueError(f"{left_name} have {left.shape[1]} dimensions, {right_name} {right.shape[1]}")
+
+
+def id_codes(query_ids: Ids, candidate_ids: Ids) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Both sides' ids as small integers, equal where the ids are equal."""
+    sides = np.asarray(query_ids), np.asarray(candidate_ids)
+    kinds = [side.dtype.kind for side in sides]
+    if kinds[0] != kinds[1] or kinds[0] not in "iuU" or any(side.ndim != 1 for side in sides):
+        described = " and ".join(f"{side.dtype} of shape {side.shape}" for side in sides)
+        raise ValueError(f"ids must be two lists of integers or two lists of strings, got {described}")
+    codes = np.unique(np.concatenate(sides), return_inverse=True)[1]
+    return codes[: len(sides[0])], codes[len(sides[0]) :]
