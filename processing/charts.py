@@ -16,7 +16,9 @@ from matplotlib.ticker import NullLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from .contact_sheet import CARD, INK, LINE, SOFT
-from .retrieval import DIRECTIONS, RECALL_AT, Embeddings, PoolResult
+from .pair_retrieval.measures import RECALL_AT
+from .pair_retrieval.ranking import DIRECTIONS, Embeddings
+from .retrieval import PoolResult
 
 WIDTH = 5.0  # inches; with text of 11 points a chart 340 pixels wide has letters of 10
 DPI = 216  # 1080 pixels: twice what a page shows

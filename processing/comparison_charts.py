@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter
 
 from .charts import COLOURS, MARKERS, WAYS, legend_below, new_figure, styled
 from .contact_sheet import INK, SOFT
-from .retrieval import DIRECTIONS, Ranks
+from .pair_retrieval.ranking import DIRECTIONS, Ranks
 
 
 @styled

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.lib.format import open_memmap
 
-from .retrieval import Embeddings, score_blocks
+from .pair_retrieval.ranking import Embeddings, score_blocks
 
 FORMATS = (".npy", ".parquet")
 

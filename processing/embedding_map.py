@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from .charts import legend_below, new_figure, styled
 from .contact_sheet import INK, SOFT
-from .retrieval import Embeddings
+from .pair_retrieval.ranking import Embeddings
 
 MOVIES = 2000
 FEW = 30  # points, of which t-SNE makes no map

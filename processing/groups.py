@@ -10,7 +10,8 @@ import numpy as np
 from datasets import Dataset
 from scipy.stats import binomtest
 
-from .retrieval import DIRECTIONS, PoolResult, Ranks
+from .pair_retrieval.ranking import DIRECTIONS, Ranks
+from .retrieval import PoolResult
 
 UNKNOWN = "unknown"
 DECADES = 12  # shown apart; all before them are one group

@@ -16,7 +16,8 @@ from PIL import Image
 
 from . import charts, comparison_charts, report
 from .embedding_map import embedding_map
-from .retrieval import DIRECTIONS, Embeddings, PoolResult
+from .pair_retrieval.ranking import DIRECTIONS, Embeddings
+from .retrieval import PoolResult
 
 QUALITY = 82  # of the page's copies of pictures, as WebP
 EVALUATION, COMPARISON = "evaluation.html", "comparison.html"

@@ -18,6 +18,46 @@ from .retrieval import PoolResult, top_answers
 SHEET_POSTERS = 12
 
 
+Table = tuple[str, list[list[str]]]
+
+
+def report_tables(results: Mapping[str, Any]) -> list[Table]:
+    """What an evaluation found, as headings with rows for `format_table`."""
+    tables = [
+        ("Every poster among all plots, and every plot among all posters", pool_rows(results["metrics"])),
+        (
+            "The same ranks in smaller pools: what to expect of a random part that holds the right answer",
+            pool_size_rows(results["pool_sizes"]),
+        ),
+    ]
+    tables += [
+        (f"Found among the first ten, by {kind}", group_rows(kind, of)) for kind, of in results["groups"].items()
+    ]
+    if "one_to_one" in results:
+        heading = "The same pool, matched with the knowledge that every poster has one plot and every plot one poster"
+        tables.append((heading, matching_rows(results["one_to_one"])))
+    if "seed_protocol" in results:
+        heading = (
+            "The course report's protocol: the arg-min along each dimension of one distance matrix over all movies"
+        )
+        tables.append((heading, seed_rows(results["seed_protocol"])))
+    return tables
+
+
+def format_tables(tables: Sequence[Table]) -> str:
+    """Markdown tables under their headings.
+
+    Example:
+        >>> print(format_tables([("Two plots", [["pool", "R@1"], ["plots", "50.00%"]])]))
+        Two plots
+        <BLANKLINE>
+        | pool  |    R@1 |
+        | :---- | -----: |
+        | plots | 50.00% |
+    """
+    return "\n\n".join(f"{heading}\n\n{format_table(rows)}" for heading, rows in tables)
+
+
 def pool_rows(summary: Mapping[str, Any]) -> list[list[str]]:
     """Rows for `format_table` from `PoolResult.summary()`, the chance line below each direction.
 
@@ -46,14 +86,14 @@ def pool_size_rows(sizes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list
     return rows
 
 
-def ablation_rows(models: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
-    """Rows for `format_table` from summaries of the same pool by label: recalls both ways in %, with intervals."""
+def ablation_rows(results: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """Rows for `format_table` from results on the same pool by label: recalls both ways in %, with intervals."""
     heading = ["model"]
     for recall in ("R@1", "R@10"):
         heading += [f"{recall} poster to plot", f"{recall} plot to poster"]
     rows = [heading]
-    for label, summary in models.items():
-        cells = []
+    for label, of in results.items():
+        summary, cells = of["metrics"], []
         for recall in ("R@1", "R@10"):
             for way in DIRECTIONS:
                 low, high = summary["intervals"][way][recall]

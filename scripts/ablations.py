@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from processing.report import ablation_rows, format_table
+from processing.results import check_same_data, read_results
 from scripts.arguments import as_flags, parse, stop
+from scripts.evaluation import RESULTS
 
 PRESET = "posterclip"
 NO_EVALUATION = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}
@@ -77,7 +79,10 @@ def main(arguments: list[str] | None = None) -> None:
         stop(error)
     for name in rows:
         run(name, options)
-    print(format_table(ablation_rows(table(options.output))))
+    try:
+        print(format_table(ablation_rows(table(options.output))))
+    except ValueError as error:
+        stop(error)
 
 
 def run(name: str, options: AblationArguments) -> None:
@@ -94,8 +99,12 @@ def run(name: str, options: AblationArguments) -> None:
         else:
             settings["plot_columns"] = ["intro"]
         call(scripts / "train.py", scripts / "configs" / f"{row.preset}.yaml", settings | row.train)
-    judged = {**movies, "split": "test", "output": options.output / f"{name}.json"}
+    report = options.runs / f"{name}-test"
+    judged = {**movies, "split": "test", "output": report, "page": False}
     call(scripts / "evaluate.py", model, judged | row.evaluate)
+    results = {"label": row.label, **read_results(report / RESULTS)}
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / f"{name}.json").write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
 
 
 def call(script: Path, first: Path, settings: dict[str, Any]) -> None:
@@ -106,9 +115,11 @@ def call(script: Path, first: Path, settings: dict[str, Any]) -> None:
 
 
 def table(folder: Path) -> dict[str, dict[str, Any]]:
-    """The metrics of the rows that have results, by their labels."""
-    files = {row.label: folder / f"{name}.json" for name, row in ROWS.items()}
-    return {label: json.loads(file.read_text())["metrics"] for label, file in files.items() if file.is_file()}
+    """The results of the rows that have some, by their labels; ValueError where they are of other data."""
+    files = [folder / f"{name}.json" for name in ROWS]
+    found = {results["label"]: results for results in map(read_results, filter(Path.is_file, files))}
+    check_same_data(found)
+    return found
 
 
 if __name__ == "__main__":

@@ -61,7 +61,10 @@ def load_model(name: str) -> tuple[PosterCLIPModel, PosterCLIPProcessor]:
 
 
 def parse(
-    classes: Sequence[Any], arguments: Sequence[str] | None = None, positional: str | None = None
+    classes: Sequence[Any],
+    arguments: Sequence[str] | None = None,
+    positional: str | None = None,
+    count: str | None = None,
 ) -> tuple[Any, ...]:
     """Fill dataclasses from flags, or from a YAML file given first; a flag wins over the file.
 
@@ -69,12 +72,13 @@ def parse(
         classes: dataclasses, one instance of each is returned.
         arguments: the command line without the program's name; `sys.argv` by default.
         positional: name of an argument without a flag; a namespace that holds it is returned last.
+        count: how often that is given, as argparse's `nargs`; it is a list then.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     usage = f"%(prog)s {positional.upper() if positional else '[SETTINGS.yaml]'} [--name value ...]   (or --help)"
     parser = HfArgumentParser(tuple(classes), allow_abbrev=False, usage=usage)
     if positional:
-        parser.add_argument(positional)
+        parser.add_argument(positional, nargs=count)
     try:
         if arguments and arguments[0].endswith((".yaml", ".yml")):
             settings = read_yaml(Path(arguments[0]))

@@ -164,7 +164,7 @@ def main(arguments: list[str] | None = None) -> None:
             catalogue = data.load()
             if evaluates and splits.eval_split == "validation":
                 catalogue = catalogue.with_validation()
-            movies = catalogue.movies(splits.train_splits)
+            given, movies = catalogue, catalogue.movies(splits.train_splits)
             if reads:
                 with run.main_process_first():
                     catalogue = catalogue.with_poster_text(POSTER_TEXT)
@@ -204,7 +204,7 @@ def main(arguments: list[str] | None = None) -> None:
         for part in (pairs, held_out):
             if isinstance(part, MoviePairs) and run.feature_cache != "none":
                 add_features(part, trainer, processor, run.feature_cache)
-        trainer.train(resume_from_checkpoint=checkpoint)
+        done = trainer.train(resume_from_checkpoint=checkpoint)
     except (FloatingPointError, OSError, ValueError) as error:
         stop(error)
     trainer.save_model()
@@ -213,7 +213,7 @@ def main(arguments: list[str] | None = None) -> None:
         left_out = trainer.accelerator.reduce(torch.tensor(pairs.bad_rows, device=run.device))
         record = {"catalogue": {"source": data.catalogue, **pairs.report(), "bad_rows": {"count": int(left_out)}}}
     elif trainer.is_world_process_zero():
-        prints = {name: fingerprint(catalogue.movies([name])) for name in splits.train_splits}
+        prints = {name: fingerprint(given.movies([name])) for name in splits.train_splits}
         record = {"catalogue": catalogue.report(), "data_fingerprint": prints}
     if trainer.is_world_process_zero():
         write_results(
@@ -224,6 +224,7 @@ def main(arguments: list[str] | None = None) -> None:
                 "model": vars(architecture),
                 "config": json.loads(model.config.to_json_string()),
                 "arguments": run.to_sanitized_dict(),
+                "seconds": done.metrics["train_runtime"],
                 "best_metric": trainer.state.best_metric,
                 "log": trainer.state.log_history,
             },

@@ -8,7 +8,8 @@ from processing.catalogue import FEATURES
 from processing.estimates import bootstrap_intervals, pool_size_metrics
 from processing.groups import group_metrics
 from processing.matching import match_one_to_one
-from processing.retrieval import DIRECTIONS, evaluate_pool, seed_protocol
+from processing.pair_retrieval.ranking import DIRECTIONS
+from processing.retrieval import evaluate_pool, seed_protocol
 
 HARM = "<script>alert('\"&')</script>"
 COUNT = 20

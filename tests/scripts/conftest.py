@@ -44,3 +44,24 @@ def towers(tmp_path) -> list[str]:
     model.text_model.save_pretrained(tmp_path / "text")
     processor.tokenizer.save_pretrained(tmp_path / "text")
     return ["--vision", str(tmp_path / "vision"), "--text", str(tmp_path / "text"), "--projection_dim", "8"]
+
+
+@pytest.fixture
+def model(tmp_path) -> str:
+    folder = tmp_path / "model"
+    tiny_model(projection_dim=4).save_pretrained(folder)
+    tiny_processor().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def reader(tmp_path) -> str:
+    """A model that reads posters, its bag fitted; how words are spelled is most of what it goes by."""
+    folder, processor = tmp_path / "reader", tiny_processor()
+    processor.reads_posters = True
+    model = tiny_model(poster_text=True, lexical_dim=1024)
+    model.lexical.fit(processor.tokenizer, [letter * 3 for letter in "abcdefghijklmnopqr"])
+    model.lexical_weight.data.fill_(5)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return str(folder)

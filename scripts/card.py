@@ -1,0 +1,52 @@
+"""Write the card of a model from its evaluation: `python scripts/card.py MODEL/report-test`."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from processing.card import eval_results, fill_card
+from processing.results import read_results
+from scripts.arguments import USER_ERRORS, parse, quiet_libraries, stop
+from scripts.evaluation import RESULTS
+
+
+@dataclass
+class CardArguments:
+    """What to write where."""
+
+    name: str | None = field(
+        default=None, metadata={"help": "The Hub repository that the card's example loads; the folder by default."}
+    )
+    dataset: str | None = field(
+        default=None,
+        metadata={"help": "The catalogue's name on the Hub, if it is there: for .eval_results beside the card."},
+    )
+    beside: list[Path] = field(
+        default_factory=list, metadata={"help": "Results of other models on the same pool, for a table."}
+    )
+    output: Path | None = field(default=None, metadata={"help": "The card; README.md beside the weights by default."})
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Fill the card."""
+    quiet_libraries()
+    options, rest = parse((CardArguments,), arguments, positional="results")
+    source = Path(rest.results)
+    try:
+        results = read_results(source / RESULTS if source.is_dir() else source)
+        if not options.output and not Path(results["model"]).is_dir():
+            raise ValueError(f"{results['model']} is no folder: name by --output where the card shall be.")
+        output = options.output or Path(results["model"]) / "README.md"
+        found = {path: read_results(path) for path in options.beside}
+        beside = {of.get("label", path.stem): of for path, of in found.items()}
+        output.write_text(fill_card(results, options.name or results["model"], beside), encoding="utf-8")
+        if options.dataset:
+            entries = output.parent / ".eval_results" / "posterclip.yaml"
+            entries.parent.mkdir(exist_ok=True)
+            entries.write_text(eval_results(results, options.dataset), encoding="utf-8")
+    except USER_ERRORS as error:
+        stop(error)
+    print(f"The card is in {output}")
+
+
+if __name__ == "__main__":
+    main()
