@@ -81,11 +81,15 @@ def matching_rows(summary: Mapping[str, Any]) -> list[list[str]]:
 
 def leak_rows(found: Mapping[str, Any]) -> list[list[str]]:
     """Rows for `format_table` from `audit`: what is in two splits of which one is held out, and what is only twice."""
-    rows = [["in validation or test and another split", "leaks", "held-out movies in them", "other pairs"]]
-    for kind, unit in {"posters": "pairs", "plots": "pairs", "series": "series"}.items():
+    rows = [["in validation or test and in another split", "leaks", "held-out movies in them", "other pairs"]]
+    names = {
+        "posters": "pairs with nearly the same poster",
+        "plots": "pairs with nearly the same plot",
+        "series": "series",
+    }
+    for kind, name in names.items():
         leaks, others = found[kind]["leaks"], found[kind].get("duplicates")
-        name = kind if kind == "series" else f"nearly the same {kind}"
-        counts = [f"{leaks['count']:,} {unit}", f"{leaks['held_out_movies']:,}"]
+        counts = [f"{leaks['count']:,}", f"{leaks['held_out_movies']:,}"]
         rows.append([name, *counts, f"{others['count']:,}" if others else "-"])
     return rows
 

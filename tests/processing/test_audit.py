@@ -89,7 +89,7 @@ def test_the_report_is_tables_and_lines_and_its_json_names_nothing_but_ids(audit
     text = json.dumps(found)
     assert not any(word in text for word in ("Moby", "Whale", "captain", ".png"))
     table = format_table(leak_rows(found)) + format_table(title_rows(found))
-    assert "| nearly the same posters                 |  1 pairs |                       1 |           0 |" in table
+    assert "| pairs with nearly the same poster          |     1 |                       1 |           0 |" in table
     assert "| train               |     1 |                 0 |           0 |" in table
     assert leak_lines(found, {"0": "Moby-Dick", "1": ""})[0] == (
         "posters: 0 (train, Moby-Dick) and 1 (test), likeness 1.00"

@@ -8,7 +8,7 @@ from scripts import audit
 
 def test_a_clean_catalogue_passes(catalogue, capsys):
     audit.main(["--catalogue", str(catalogue), "--fail_on_leak", "True"])
-    assert "| nearly the same posters                 |  0 pairs |" in capsys.readouterr().out
+    assert "| pairs with nearly the same poster          |     0 |" in capsys.readouterr().out
 
 
 def test_leaks_are_printed_and_written_and_end_the_command_if_asked(catalogue, tmp_path, capsys):
