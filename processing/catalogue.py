@@ -6,13 +6,15 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from datasets import Dataset, DatasetDict, Features, Image, List, Value, concatenate_datasets
 
 from .lines import LINES, check_lines
+from .near_duplicates import Thumbnails, join_series
 from .posters import check_posters
 from .readers import read_source
 from .reading import read_posters
@@ -34,6 +36,7 @@ FEATURES = Features(
 HELD_OUT = ("validation", "test")
 VALIDATION_SHARE = 1 / 8
 MAX_PLOT = 100_000  # characters
+TOGETHER = "near-duplicates kept together"
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +66,7 @@ class Catalogue:
 
     Posters of a folder stay on disk: `image` holds their paths. `seed` deals the splits that are made here.
     `poster_text` holds the lines that are printed on a poster, None where nobody has read it: `with_poster_text` does.
+    `thumbnails` holds what near-duplicates are known by, (32, 32) of each poster by the movie's id.
     """
 
     source: str
@@ -73,19 +77,24 @@ class Catalogue:
     seed: int = 0
     posters_read: int = 0
     posters_failed: tuple[str, ...] = ()
+    thumbnails: Mapping[str, Thumbnails] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if shared := self.shared_series:
             logger.warning("%s: %d series of validation or test lie in another split too", self.source, shared)
 
+    def leaking_series(self) -> dict[str, dict[str, list[str]]]:
+        """The series of validation and test that lie in another split too: the ids of their movies, split by split."""
+        of: dict[str, dict[str, list[str]]] = {}
+        for name, split in self.splits.items():
+            for key, number in zip(split["series"][:], split["id"][:], strict=True):
+                of.setdefault(key, {}).setdefault(name, []).append(number)
+        return {key: ids for key, ids in of.items() if len(ids) > 1 and not ids.keys().isdisjoint(HELD_OUT)}
+
     @property
     def shared_series(self) -> int:
         """How many series of validation and test lie in another split too."""
-        of: dict[str, set[str]] = {}
-        for name, split in self.splits.items():
-            for key in split["series"][:]:
-                of.setdefault(key, set()).add(name)
-        return sum(len(names) > 1 and not names.isdisjoint(HELD_OUT) for names in of.values())
+        return len(self.leaking_series())
 
     @property
     def shared_plots(self) -> int:
@@ -112,27 +121,28 @@ class Catalogue:
     def with_validation(self) -> "Catalogue":
         """The catalogue itself if it has a validation split, or else one with an eighth of train in it.
 
-        Whole series go over, dealt as `split_by_series` does.
+        Whole series go over, dealt as `split_by_series` does, and with them their near-duplicates in train.
 
         Raises:
             CatalogueError: there is no train, or it holds fewer than two series.
 
         Example:
             >>> load_catalogue("my_movies").with_validation().report()["split_by"]  # doctest: +SKIP
-            'given; validation by series out of train (seed 0)'
+            'given; validation by series out of train, near-duplicates kept together (seed 0)'
         """
         if "validation" in self.splits:
             return self
         train = self.movies(["train"])
         share = min(max(VALIDATION_SHARE, 2 / len(train)), 0.5)  # of one movie nothing can be said
         sizes = {"train": 1 - share, "validation": share}
+        thumbnails = np.stack([self.thumbnails[number] for number in train["id"][:]])
         try:
-            names = split_by_series(train["series"][:], sizes, self.seed)
+            names = split_by_series(join_series(train["series"][:], train["plots"][:], thumbnails), sizes, self.seed)
         except ValueError as error:
             raise CatalogueError(f"no validation can be split off train of {self.source}: {error}") from None
         parts = {part: train.select([i for i, of in enumerate(names) if of == part]) for part in sizes}
         others = {name: split for name, split in self.splits.items() if name != "train"}
-        split_by = f"{self.split_by}; validation by series out of train (seed {self.seed})"
+        split_by = f"{self.split_by}; validation by series out of train, {TOGETHER} (seed {self.seed})"
         return replace(self, splits=DatasetDict({**parts, **others}), split_by=split_by)
 
     def with_poster_text(self, folder: Path) -> "Catalogue":
@@ -203,7 +213,8 @@ def load_catalogue(
             or any name that `datasets.load_dataset` takes.
         plot_columns: the columns to take as plots, in this order; by default those with a known name.
         on_bad_rows: "error" checks all rows, then stops; "skip" leaves bad ones out, logs and counts them.
-        seed: of the splits that are made, by series, where the source has none.
+        seed: of the splits that are made where the source has none: by series, and movies that share a poster or one
+            of these plots, nearly, are in one split (`join_series`).
 
     Raises:
         CatalogueError: it cannot be read, rows are bad, or a split is empty; the message says which and why.
@@ -215,7 +226,9 @@ def load_catalogue(
     """
     found = read_source(source, plot_columns)
     movies, problems = _check_rows(found)
-    problems |= check_posters(found.images, [index for index in range(len(movies)) if index not in problems])
+    unbroken = [index for index in range(len(movies)) if index not in problems]
+    bad_posters, thumbnails = check_posters(found.images, unbroken)
+    problems |= bad_posters
     bad_rows = [_bad_row(found.rows[i], found.images[i]["image"], problems[i]) for i in sorted(problems)]
     if bad_rows and on_bad_rows != "skip":
         lines = [f"  {bad}" for bad in bad_rows[:20]]
@@ -229,12 +242,13 @@ def load_catalogue(
     good = [index for index in range(len(movies)) if index not in problems]
     if not good:
         raise CatalogueError(f"no rows are left of {source}: all {len(movies)} are bad, first {bad_rows[0]}")
-    series = [movies[index]["series"] for index in good]
     names: list[str | None] = [movies[index]["split"] for index in good]
     given = {movie.get("split") for movie in movies} - {None}
     split_by = found.split_by
     if not given:
-        split_by = f"series (seed {seed}, sizes {dict(SPLIT_SIZES)})"
+        split_by = f"series, {TOGETHER} (seed {seed}, sizes {dict(SPLIT_SIZES)})"
+        series, plots = ([movies[index][name] for index in good] for name in ("series", "plots"))
+        series = join_series(series, plots, np.stack([thumbnails[index] for index in good]))
         try:
             names = [*split_by_series(series, SPLIT_SIZES, seed)]
         except ValueError as error:
@@ -253,7 +267,8 @@ def load_catalogue(
     table = table.cast_column("image", Image())
     order = [name for name in dict.fromkeys([*SPLIT_SIZES, *names]) if name in names]
     splits = {name: table.select([good[i] for i, of in enumerate(names) if of == name]) for name in order}
-    return Catalogue(source, DatasetDict(splits), bad_rows, found.plot_columns, split_by, seed)
+    pictures = {movies[index]["id"]: thumbnails[index] for index in good}
+    return Catalogue(source, DatasetDict(splits), bad_rows, found.plot_columns, split_by, seed, thumbnails=pictures)
 
 
 def fingerprint(dataset: Dataset) -> str:

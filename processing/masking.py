@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from datasets import Dataset, List, Value
 
@@ -72,6 +73,17 @@ def mask_names(plot: str, title: str) -> str:
     return _mask(plot, [*_title_spans(plot, title), *_name_spans(plot)])
 
 
+def holds_title(plot: str, title: str) -> bool:
+    """Whether the plot says the whole title, or one that stands in brackets behind it, as `mask_title` finds them.
+
+    Example:
+        >>> holds_title("The MATRIX has him.", "Matrix, The (1999)"), holds_title("A toy tells stories.", "Toy Story")
+        (True, False)
+    """
+    words = list(_WORD.finditer(plot))
+    return any(_whole_title_spans(plot, words, name) for name in _title_names(title))
+
+
 def with_masked_titles(movies: Dataset) -> Dataset:
     """A catalogue's split whose plots are masked by `mask_title`."""
     both = zip(movies["plots"], movies["title"], strict=True)
@@ -87,19 +99,31 @@ def masked_names(plots: Sequence[Sequence[str]], movies: Dataset) -> list[list[s
 
 
 def _title_spans(plot: str, title: str) -> list[Span]:
-    others = [_YEAR_OR_AKA.sub("", other).strip() for other in _BRACKETS.findall(title)]
     words = list(_WORD.finditer(plot))
     keys = [_key(word[0]) for word in words]
     spans: list[Span] = []
-    for name in filter(None, (_BRACKETS.sub(" ", title).strip(), *others)):
-        full = article_first(name)
-        parts = [_key(word) for word in _WORD.findall(full)]
-        common = _COMMON.issuperset(parts)
-        for variant in {full, _ARTICLE.sub("", full)}:
-            spans += _phrase_spans(plot, words, "".join(map(_key, _WORD.findall(variant))), capitals=common)
-        telling = {part for part in parts if len(part) >= 4 and part not in _COMMON}
+    for name in _title_names(title):
+        spans += _whole_title_spans(plot, words, name)
+        telling = {part for part in _parts(article_first(name)) if len(part) >= 4 and part not in _COMMON}
         spans += [_without_possessive(word) for word, key in zip(words, keys, strict=True) if key in telling]
     return spans
+
+
+def _title_names(title: str) -> list[str]:
+    """The title and those in brackets behind it."""
+    others = [_YEAR_OR_AKA.sub("", other).strip() for other in _BRACKETS.findall(title)]
+    return [name for name in (_BRACKETS.sub(" ", title).strip(), *others) if name]
+
+
+def _parts(title: str) -> list[str]:
+    return [_key(word) for word in _WORD.findall(title)]
+
+
+def _whole_title_spans(plot: str, words: list[re.Match[str]], name: str) -> list[Span]:
+    full = article_first(name)
+    capitals = _COMMON.issuperset(_parts(full))
+    targets = {"".join(_parts(variant)) for variant in (full, _ARTICLE.sub("", full))}
+    return [span for target in targets for span in _phrase_spans(plot, words, target, capitals=capitals)]
 
 
 def _phrase_spans(plot: str, words: list[re.Match[str]], target: str, *, capitals: bool) -> list[Span]:
@@ -136,6 +160,7 @@ def _without_possessive(word: re.Match[str]) -> Span:
     return word.start(), word.start() + len(_POSSESSIVE.sub("", word[0]))
 
 
+@lru_cache(2**16)
 def _key(word: str) -> str:
     """A word as it is compared: "Amélie's" -> "amelie"."""
     return plain(_POSSESSIVE.sub("", word)).replace(" ", "")

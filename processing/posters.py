@@ -11,6 +11,7 @@ from datasets import Dataset
 from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
+from .near_duplicates import Thumbnails, thumbnail
 from .processing_posterclip import to_rgb
 
 # Named, so that nothing else is tried: PIL hands an EPS file, whatever its name, to a Ghostscript process.
@@ -62,7 +63,7 @@ def read_poster(file: Path | bytes) -> Image.Image:
         raise ValueError("image is truncated" if truncated else f"image is broken: {error}") from None
 
 
-def check_posters(images: Dataset, rows: Sequence[int]) -> dict[int, str]:
+def check_posters(images: Dataset, rows: Sequence[int]) -> tuple[dict[int, str], dict[int, Thumbnails]]:
     """Check the posters of these rows in threads, with a progress bar.
 
     Args:
@@ -70,23 +71,24 @@ def check_posters(images: Dataset, rows: Sequence[int]) -> dict[int, str]:
         rows: the indices to look at.
 
     Returns:
-        The reason of each bad row by its index.
+        The reason of each bad row by its index, and the `thumbnail` of each other.
     """
 
-    def reason(row: int) -> str:
+    def look(row: int) -> str | Thumbnails:
         image = images[row]["image"]
         if image is None:
             return "no poster"
         try:
-            read_poster(Path(image["path"]) if image["bytes"] is None else image["bytes"])
+            return thumbnail(read_poster(Path(image["path"]) if image["bytes"] is None else image["bytes"]))
         except ValueError as error:
             return str(error)
-        return ""
 
     with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it becomes the row's reason
-        reasons = list(tqdm(pool.map(reason, rows), "checking posters", len(rows), unit=" posters"))
-    return {row: why for row, why in zip(rows, reasons, strict=True) if why}
+        found = list(tqdm(pool.map(look, rows), "checking posters", len(rows), unit=" posters"))
+    seen = dict(zip(rows, found, strict=True))
+    reasons = {row: what for row, what in seen.items() if isinstance(what, str)}
+    return reasons, {row: what for row, what in seen.items() if not isinstance(what, str)}
 
 
 def _start(file: bytes) -> str:

@@ -171,6 +171,50 @@ def difference_text(name: str, value: float) -> str:
     return f"{100 * value:+.2f}" if _is_share(name) else f"{value:+,.1f}" if name.endswith("rank") else f"{value:+.4f}"
 
 
+def leak_rows(found: Mapping[str, Any]) -> list[list[str]]:
+    """Rows for `format_table` from `audit`: what is in two splits of which one is held out, and what is only twice."""
+    rows = [["in validation or test and in another split", "leaks", "held-out movies in them", "other pairs"]]
+    names = {
+        "posters": "pairs with nearly the same poster",
+        "plots": "pairs with nearly the same plot",
+        "series": "series",
+    }
+    for kind, name in names.items():
+        leaks, others = found[kind]["leaks"], found[kind].get("duplicates")
+        counts = [f"{leaks['count']:,}", f"{leaks['held_out_movies']:,}"]
+        rows.append([name, *counts, f"{others['count']:,}" if others else "-"])
+    return rows
+
+
+def title_rows(found: Mapping[str, Any]) -> list[list[str]]:
+    """Rows for `format_table` from `audit`: of how many movies with a title a plot holds it."""
+    rows = [["movies with a title", "count", "in the first plot", "in any plot"]]
+    for split, counts in found["titles"].items():
+        rows.append([split, *(f"{counts[key]:,}" for key in ("movies", "first_plot", "any_plot"))])
+    return rows
+
+
+def leak_lines(found: Mapping[str, Any], titles: Mapping[str, str], most: int = 5) -> list[str]:
+    """The likest leaks of each kind in `audit`, a line each, with the titles of the movies by id.
+
+    Example:
+        >>> pair = {"ids": ["7", "9"], "splits": ["train", "test"], "likeness": 0.97}
+        >>> kinds = {kind: {"leaks": {"examples": []}} for kind in ("posters", "series")}
+        >>> leak_lines(kinds | {"plots": {"leaks": {"examples": [pair]}}}, {"7": "Jaws", "9": ""})
+        ['plots: 7 (train, Jaws) and 9 (test), likeness 0.97']
+    """
+    lines = []
+    for kind in ("posters", "plots", "series"):
+        for pair in found[kind]["leaks"]["examples"][:most]:
+            movies = [
+                f"{number} ({', '.join(filter(None, (split, titles[number])))})"
+                for number, split in zip(pair["ids"], pair["splits"], strict=True)
+            ]
+            likeness = f", likeness {pair['likeness']:.2f}" if "likeness" in pair else ""
+            lines.append(f"{kind}: {' and '.join(movies)}{likeness}")
+    return lines
+
+
 def format_table(rows: Sequence[Sequence[str]]) -> str:
     """An aligned markdown table: the first row is the heading, the first column is flush left.
 

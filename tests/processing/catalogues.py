@@ -2,15 +2,26 @@
 
 import csv
 
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageDraw
 
-PLOT = "A whale takes a leg, and a captain takes it badly."
+PLOT = "A whale takes a leg. A captain minds."  # short: with a number behind it, it is another plot
 
 
 def poster(path, colour="red"):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (4, 6), colour).save(path)
     return path
+
+
+def drawn(seed):
+    """A poster of boxes in some places and tones, another one for each seed."""
+    draw = np.random.default_rng(seed)
+    image = Image.new("RGB", (120, 180), tuple(draw.integers(0, 256, 3).tolist()))
+    for left, top, width, height in draw.random((12, 4)) * [120, 180, 120, 180]:
+        box = (left, top, left + width / 2, top + height / 2)
+        ImageDraw.Draw(image).rectangle(box, fill=tuple(draw.integers(0, 256, 3).tolist()))
+    return image
 
 
 def movie(number, **fields):

@@ -5,7 +5,8 @@ import time
 import pytest
 
 from processing.catalogue import FEATURES, CatalogueError, fingerprint, load_catalogue
-from tests.processing.catalogues import PLOT, ids, movie, poster, write_csv
+from processing.splits import split_by_series
+from tests.processing.catalogues import PLOT, drawn, ids, movie, poster, write_csv
 
 
 class TestFolder:
@@ -111,7 +112,7 @@ class TestSplits:
         }
         series = [set(split["series"]) for split in catalogue.splits.values()]
         assert sum(map(len, series)) == len(set.union(*series)) == 10
-        assert catalogue.split_by.startswith("series (seed 0, ")
+        assert catalogue.split_by.startswith("series, near-duplicates kept together (seed 0, ")
         assert ids(load_catalogue(source)) == ids(catalogue) != ids(load_catalogue(source, seed=1))
 
     def test_a_series_column_decides(self, folder):
@@ -137,7 +138,7 @@ class TestSplits:
         catalogue = given.with_validation()
         assert catalogue.report() == given.report() | {
             "rows": {"train": 42, "validation": 6, "test": 2},
-            "split_by": "given; validation by series out of train (seed 0)",
+            "split_by": "given; validation by series out of train, near-duplicates kept together (seed 0)",
         }
         train, validation = (catalogue.splits[name] for name in ("train", "validation"))
         assert set(train["series"]).isdisjoint(validation["series"])
@@ -146,6 +147,32 @@ class TestSplits:
         assert ids(given.with_validation()) == ids(catalogue) != ids(load_catalogue(source, seed=1).with_validation())
         assert catalogue.with_validation() is catalogue
         assert not caplog.records
+
+    def test_movies_with_one_poster_or_plot_are_in_one_split(self, folder, tmp_path):
+        titles = ["Rocky", "Alien", "Jaws", "Emma", "Dune", "Lola", "Gigi", "Heat"]
+        whale = "A captain hunts the white whale that took his leg and loses his ship."
+        rows = [movie(n, title=title, file_name=f"{n}.png") for n, title in enumerate(titles)]
+        rows[0]["plot"], rows[6]["plot"] = whale, f"{whale.upper()} The end."
+        source = folder(rows)
+        for number, seed in enumerate([0, 1, 2, 1, 4, 5, 1, 7]):
+            drawn(seed).save(tmp_path / f"{number}.png")
+        for seed in range(5):
+            split_of = {number: name for name, of in ids(load_catalogue(source, seed=seed)).items() for number in of}
+            assert len({split_of[number] for number in "0136"}) == 1
+        (tmp_path / "metadata.jsonl").write_text("\n".join(json.dumps(row | {"split": "train"}) for row in rows))
+        for seed in range(5):
+            parts = ids(load_catalogue(source, seed=seed).with_validation())
+            assert sum(not {*"0136"}.isdisjoint(part) for part in parts.values()) == 1
+
+    def test_splits_without_near_duplicates_are_those_of_the_series(self, folder, tmp_path):
+        rows = [movie(n, series=f"series {n // 2}", file_name=f"{n}.png") for n in range(30)]
+        source = folder(rows)
+        for number in range(30):
+            drawn(number).save(tmp_path / f"{number}.png")
+        dealt = split_by_series([row["series"] for row in rows])
+        assert {number: name for name, of in ids(load_catalogue(source)).items() for number in of} == {
+            str(row["id"]): name for row, name in zip(rows, dealt, strict=True)
+        }
 
     def test_a_carved_validation_that_shares_a_series_is_told(self, folder, caplog):
         rows = [movie(n, title=f"Film {'abcd'[n % 4]}", split="train" if n < 4 else "extra") for n in range(8)]

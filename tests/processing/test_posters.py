@@ -153,7 +153,8 @@ def test_a_whole_column_is_checked_and_only_bad_rows_are_named(tmp_path):
         {"path": "not looked at", "bytes": None},
     ]
     images = Dataset.from_dict({"image": cells}, Features(image=ImageFeature(decode=False)))
-    reasons = check_posters(images, range(6))
+    reasons, thumbnails = check_posters(images, range(6))
     assert list(reasons) == [1, 3, 4, 5]
+    assert {row: picture.shape for row, picture in thumbnails.items()} == dict.fromkeys([0, 2], (32, 32))
     assert reasons[1] == "not an image: starts with <html>"
     assert reasons[3] == "no poster"
