@@ -30,9 +30,6 @@ def report_tables(results: Mapping[str, Any]) -> list[Table]:
             pool_size_rows(results["pool_sizes"]),
         ),
     ]
-    tables += [
-        (f"Found among the first ten, by {kind}", group_rows(kind, of)) for kind, of in results["groups"].items()
-    ]
     if "one_to_one" in results:
         heading = "The same pool, matched with the knowledge that every poster has one plot and every plot one poster"
         tables.append((heading, matching_rows(results["one_to_one"])))
