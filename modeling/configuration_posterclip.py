@@ -1,13 +1,18 @@
 """The configuration of PosterCLIP: two encoders, how each is pooled, and where they meet."""
 
+import json
 import math
+import os
 from dataclasses import fields
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
+
+from .sentence_posterclip import SentencePosterCLIP
 
 # Per family, the poolings that mean something; the first is the default. A family that is not listed pools as
 # "mean", which every encoder allows.
@@ -106,6 +111,13 @@ class PosterCLIPConfig(PreTrainedConfig):
             if getattr(self, f"{tower}_pooling") == "auto":
                 family = getattr(self, f"{tower}_config").model_type
                 setattr(self, f"{tower}_pooling", poolings.get(family, ("mean",))[0])
+
+    def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
+        """As in transformers; beside it `modules.json`, by which sentence-transformers finds the model of a folder."""
+        super().save_pretrained(save_directory, *args, **kwargs)
+        name = f"{SentencePosterCLIP.__module__.rsplit('.', 1)[-1]}.{SentencePosterCLIP.__name__}"
+        modules = [{"idx": 0, "name": "0", "path": "", "type": name}]
+        (Path(save_directory) / "modules.json").write_text(json.dumps(modules, indent=2), encoding="utf-8")
 
     def validate_projection(self) -> None:
         """The embedding space needs a dimension."""

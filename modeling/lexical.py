@@ -77,10 +77,10 @@ class CharacterBag(nn.Module):
         if attention_mask is not None:
             letters = letters * attention_mask.unsqueeze(-1)
         letters = letters.flatten(1)
-        # What is no letter goes to the end, where a space closes the last word.
-        letters = letters.gather(1, (letters == 0).long().argsort(dim=1, stable=True))
-        used = int((letters != 0).sum(1).max()) if letters.numel() else 0
-        letters = nn.functional.pad(letters[:, :used], (1, GRAM), value=0)
+        # What is no letter leaves no gap: each letter moves to the place that the letters before it leave.
+        places = ((letters != 0).long().cumsum(1) - 1).clamp(min=0)
+        letters = torch.zeros_like(letters).scatter_add_(1, places, letters)
+        letters = nn.functional.pad(letters, (1, GRAM), value=0)
         letters = torch.where(letters == 0, SPACE, letters)
         windows = letters.unfold(1, GRAM, 1)
         grams = windows[..., 0]

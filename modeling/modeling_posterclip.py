@@ -144,6 +144,17 @@ class PosterCLIPModel(PreTrainedModel):
                     module.eval()
         return self
 
+    def _apply(self, fn: Any, recurse: bool = True) -> "PosterCLIPModel":
+        """As in torch, for `to`, `half` and the like, but what needs float32 keeps it, as `from_pretrained` does."""
+        names = [name for name in self._keep_in_fp32_modules_strict if hasattr(self, name)]
+        exact = {name: getattr(self, name).detach().clone() for name in names}
+        super()._apply(fn, recurse)
+        for name, weight in exact.items():
+            moved = getattr(self, name)
+            if moved.dtype.itemsize < weight.dtype.itemsize:
+                moved.data = weight.to(moved.device)
+        return self
+
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
         """As in transformers; the folder also holds the code, so that it loads where PosterCLIP is not installed.
 
@@ -191,17 +202,26 @@ class PosterCLIPModel(PreTrainedModel):
             return pooled
         return torch.cat([pooled, self.lexical(input_ids, attention_mask).to(pooled.dtype)], dim=1)
 
-    def get_image_features(self, pixel_values: Tensor, **kwargs: Any) -> BaseModelOutputWithPooling:
-        """The encoder's output, its `pooler_output` replaced by the projected, not normalised, feature."""
-        outputs = self._look(pixel_values, **kwargs)
-        return _with_pooler(outputs, self.visual_projection(pool(outputs, self.config.vision_pooling)))
+    def get_image_features(
+        self,
+        pixel_values: Tensor,
+        poster_input_ids: Tensor | None = None,
+        poster_attention_mask: Tensor | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPooling:
+        """The poster encoder's output, its `pooler_output` replaced by the embedding, as in `forward`."""
+        outputs, words = self._look(pixel_values, **kwargs), None
+        if poster_input_ids is not None and self.config.poster_text:
+            words = self.poster_text_features(poster_input_ids, poster_attention_mask)
+        return _with_pooler(outputs, self.embed_posters(pool(outputs, self.config.vision_pooling), words))
 
     def get_text_features(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, **kwargs: Any
     ) -> BaseModelOutputWithPooling:
-        """The encoder's output, its `pooler_output` replaced by the projected, not normalised, feature."""
+        """The plot encoder's output, its `pooler_output` replaced by the embedding, as in `forward`."""
         outputs = self._read(input_ids, attention_mask, **kwargs)
-        return _with_pooler(outputs, self.text_projection(pool(outputs, self.config.text_pooling, attention_mask)))
+        pooled = pool(outputs, self.config.text_pooling, attention_mask)
+        return _with_pooler(outputs, self.embed_texts(self.with_bag(pooled, input_ids, attention_mask)))
 
     def _look(self, pixel_values: Tensor, **kwargs: Any) -> ModelOutput:
         return self.vision_model(pixel_values=pixel_values.to(self.dtype), return_dict=True, **kwargs)

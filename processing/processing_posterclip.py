@@ -54,12 +54,12 @@ class PosterCLIPProcessor(ProcessorMixin):
 
     With `poster_text=`, what is printed on each poster, there are `poster_input_ids` and `poster_attention_mask` too:
     a text for each poster, or the lines that were read on it (see `compose`); "" or no lines for a poster without
-    text, whose row of the mask is 0.
+    text, whose row of the mask is 0; None for one that nobody has read.
 
     Args:
         image_processor: of the poster encoder.
         tokenizer: of the plot encoder.
-        reads_posters: whether PIL posters that come without a `poster_text` are read here, by OCR, for a model with
+        reads_posters: whether PIL posters whose text is not given, or None, are read here, by OCR, for a model with
             `config.poster_text`. Where the extra `ocr` is not installed they count as posters without text.
     """
 
@@ -99,15 +99,17 @@ class PosterCLIPProcessor(ProcessorMixin):
             images = to_rgb(images)
         elif isinstance(images, (list, tuple)):
             images = [to_rgb(image) if isinstance(image, Image.Image) else image for image in images]
-        if poster_text is None and self.reads_posters:
-            posters = images if isinstance(images, list) else [images]
-            if any(isinstance(poster, Image.Image) for poster in posters):
-                poster_text = [self._read(poster) for poster in posters]
+        posters = images if isinstance(images, list) else [images]
+        if poster_text is None and self.reads_posters and any(isinstance(poster, Image.Image) for poster in posters):
+            poster_text = [None] * len(posters)
         if poster_text is None:
             return super().__call__(images=images, text=text, **kwargs)
         given = images is not None or text is not None
         batch = super().__call__(images=images, text=text, **kwargs) if given else BatchFeature()
-        texts = [compose(lines) for lines in _per_poster(poster_text)]
+        lines = _per_poster(poster_text)
+        if self.reads_posters and len(lines) == len(posters):
+            lines = [self._read(posters[i]) if of_one is None else of_one for i, of_one in enumerate(lines)]
+        texts = [compose(of_one) for of_one in lines]
         if "pixel_values" in batch and len(batch["pixel_values"]) != len(texts):
             raise ValueError(f"poster_text: {len(texts)} texts for {len(batch['pixel_values'])} posters.")
         words = super().__call__(text=texts, **kwargs)

@@ -41,12 +41,14 @@ def test_a_plots_embedding_does_not_depend_on_padding():
     torch.testing.assert_close(model(**short).text_embeds, model(**batch).text_embeds[-1:])
 
 
-def test_get_features_are_projected_and_not_normalised():
-    model, batch = tiny_model().eval(), tiny_batch()
-    images = model.get_image_features(batch["pixel_values"])
+@pytest.mark.parametrize("fields", [{}, {"poster_text": True, "lexical_dim": 32}], ids=["looks", "reads"])
+def test_get_features_are_the_embeddings(fields):
+    model, batch, words = tiny_model(**fields).eval(), tiny_batch(), tiny_words()
+    images = model.get_image_features(batch["pixel_values"], **words)
     texts = model.get_text_features(batch["input_ids"], batch["attention_mask"], output_hidden_states=True)
-    torch.testing.assert_close(torch.nn.functional.normalize(images.pooler_output), model(**batch).image_embeds)
-    torch.testing.assert_close(torch.nn.functional.normalize(texts.pooler_output), model(**batch).text_embeds)
+    expected = model(**batch, **words)
+    assert torch.equal(images.pooler_output, expected.image_embeds)
+    assert torch.equal(texts.pooler_output, expected.text_embeds)
     assert images.last_hidden_state.ndim == 3 and len(texts.hidden_states) == 3
 
 
@@ -117,6 +119,28 @@ def test_a_half_precision_model_takes_what_the_processor_gives(family, dtype, tm
     assert output.image_embeds.dtype == dtype and output.logits_per_image.dtype == torch.float32
     features = torch.randn(2, model.visual_projection.in_features), torch.randn(2, model.text_projection.in_features)
     assert model(image_features=features[0], text_features=features[1]).logits_per_image.isfinite().all()
+
+
+@pytest.mark.parametrize("fields", [{}, {"poster_text": True, "lexical_dim": 32}], ids=["looks", "reads"])
+def test_a_model_that_is_brought_to_bfloat16_embeds_nearly_as_before(fields):
+    model, batch, words = tiny_model(**fields).eval(), tiny_batch(), tiny_words()
+    with torch.no_grad():
+        model.logit_scale += 0.001
+        before, scale = model(**batch, **words), model.logit_scale.clone()
+        after = model.to(torch.bfloat16)(**batch, **words)
+    assert model.dtype == torch.bfloat16 and model.logit_scale.dtype == torch.float32
+    assert torch.equal(model.logit_scale, scale) and model.logit_scale.requires_grad
+    for name in ("image_embeds", "text_embeds"):
+        torch.testing.assert_close(after[name].float(), before[name], atol=0.02, rtol=0)
+
+
+@pytest.mark.slow
+def test_a_compiled_model_embeds_as_the_model_does_in_one_graph():
+    model, batch, words = tiny_model(poster_text=True, lexical_dim=32).eval(), tiny_batch(), tiny_words()
+    with torch.no_grad():
+        compiled = torch.compile(model, fullgraph=True, backend="aot_eager")(**batch, **words)
+        for name, value in model(**batch, **words).items():
+            torch.testing.assert_close(compiled[name], value)
 
 
 def test_logits_are_float32_under_autocast():

@@ -143,6 +143,11 @@ class TestAProcessorThatReadsPosters:
         assert not reader(images=POSTER, poster_text=[], return_tensors="pt")["poster_attention_mask"].any()
         assert not set(WORDS) & reader(text="a plot", return_tensors="pt").keys()
 
+    def test_reads_those_of_which_nobody_says_what_is_printed_on_them(self, reader, monkeypatch):
+        monkeypatch.setattr("processing.processing_posterclip.read_lines", lambda _: LINES)
+        batch = reader(images=[POSTER] * 3, poster_text=["abc", None, ""], return_tensors="pt")
+        assert batch["poster_attention_mask"].sum(1).tolist() == [5, 7, 0]
+
     def test_does_not_read_arrays(self, reader, monkeypatch):
         monkeypatch.setattr("processing.processing_posterclip.read_lines", lambda _: LINES)
         array = np.zeros((3, 3, 30, 20), np.uint8)

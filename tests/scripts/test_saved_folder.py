@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from transformers import pipeline
 
 from tests.elsewhere import run_without_clone
 from tests.tiny import tiny_model, tiny_processor
@@ -43,6 +44,15 @@ def test_model_and_processor_give_the_same_scores(used_elsewhere):
 
 
 @pytest.mark.slow
+def test_the_pipelines_features_are_the_embeddings(used_elsewhere):
+    """A poster's as of its picture: of a name, a pipeline takes the image processor, which does not read."""
+    root, *_ = used_elsewhere
+    features, (_, alone) = torch.load(root / "features.pt"), torch.load(root / "outputs.pt")
+    torch.testing.assert_close(features["image-feature-extraction"], alone["image_embeds"])
+    torch.testing.assert_close(features["feature-extraction"], alone["text_embeds"][:1])
+
+
+@pytest.mark.slow
 def test_the_pipeline_tags_a_poster_with_genres(used_elsewhere):
     tags = json.loads(used_elsewhere[1])
     assert {tag["label"] for tag in tags} == {"Horror", "Comedy", "War"}
@@ -53,10 +63,27 @@ def test_the_pipeline_tags_a_poster_with_genres(used_elsewhere):
 def test_saving_what_was_loaded_gives_the_same_folder(used_elsewhere):
     root, *_ = used_elsewhere
     first, again = root / "model", root / "again"
-    assert {"lexical.py", "poster_text.py", "poster_words.py"} <= {path.name for path in first.iterdir()}
+    assert {"lexical.py", "modules.json", "poster_text.py", "poster_words.py", "sentence_posterclip.py"} <= {
+        path.name for path in first.iterdir()
+    }
     assert {path.name for path in again.iterdir()} == {path.name for path in first.iterdir()}
-    for path in [*first.glob("*.py"), first / "model.safetensors"]:
+    for path in [*first.glob("*.py"), first / "model.safetensors", first / "modules.json"]:
         assert path.read_bytes() == (again / path.name).read_bytes(), path.name
+
+
+def test_pipelines_that_are_given_the_processor_read_posters(monkeypatch):
+    model, processor, poster = tiny_model(**READS).eval(), tiny_processor(), Image.effect_noise((40, 60), 90)
+    processor.reads_posters = True
+    monkeypatch.setattr(type(processor), "_read", lambda self, poster: PRINTED)
+    parts = {"model": model, "tokenizer": processor.tokenizer, "image_processor": processor}
+    embed = pipeline("image-feature-extraction", **parts)
+    tagger = pipeline("zero-shot-image-classification", **parts)
+    labels = ["Horror", "Comedy", "War"]
+    with torch.no_grad():
+        read = model(**processor(images=poster.convert("RGB"), text=labels, return_tensors="pt"))
+    torch.testing.assert_close(embed(poster, return_tensors=True), read.image_embeds)
+    found = {tag["label"]: tag["score"] for tag in tagger(poster, candidate_labels=labels, hypothesis_template="{}")}
+    assert [found[label] for label in labels] == pytest.approx(read.logits_per_image.softmax(1)[0].tolist())
 
 
 def test_the_folder_holds_no_local_path(tmp_path):

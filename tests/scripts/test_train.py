@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from modeling import PosterCLIPModel
 from modeling.lora import load_adapter, merged_state_dict
@@ -349,7 +350,11 @@ def test_validation_is_taken_from_train_by_series_where_a_catalogue_has_none(cat
 
 def test_options_of_trainer_work(catalogue, towers, tmp_path):
     options = ["--bf16", "True", "--report_to", "tensorboard", "--layer_decay", "0.7", "--text_mode", "last-1"]
-    options += ["--loss", "sigmoid", "--dataloader_num_workers", "1", "--logging_steps", "1"]
+    options += ["--loss", "sigmoid", "--dataloader_num_workers", "1"]
+    options += ["--logging_steps", "1", "--eval_strategy", "epoch"]
     train.main(["--catalogue", str(catalogue), *towers, *QUICK, *options, "--output_dir", str(tmp_path / "run")])
-    assert list((tmp_path / "run").rglob("events.out.tfevents*"))
+    assert (tmp_path / "run" / "modules.json").is_file()
+    (events,) = (tmp_path / "run").rglob("events.out.tfevents*")
+    board = EventAccumulator(str(events)).Reload()
+    assert {"train/loss", "eval/loss", "eval/text_to_image_R@1"} <= set(board.Tags()["scalars"])
     assert PosterCLIPModel.from_pretrained(tmp_path / "run").config.loss == "sigmoid"

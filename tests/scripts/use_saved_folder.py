@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, AutoModel, AutoProcessor, AutoTokenizer, pipeline
 
+sys.modules.update(dict.fromkeys(("onnx", "onnxruntime", "onnxscript", "sentence_transformers"), None))
 folder, poster, plot, printed, out = sys.argv[1:]
 model = AutoModel.from_pretrained(folder, trust_remote_code=True).eval()
 processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
@@ -20,6 +21,11 @@ with torch.no_grad():
     given = {"images": Image.open(poster), "text": [plot, "another"], "return_tensors": "pt"}
     outputs = model(**processor(**given, poster_text=printed)), model(**processor(**given))
     torch.save([dict(output) for output in outputs], out)
+features = {
+    task: pipeline(task, model=folder, trust_remote_code=True)(value, return_tensors=True)
+    for task, value in (("image-feature-extraction", poster), ("feature-extraction", plot))
+}
+torch.save(features, Path(out).parent / "features.pt")
 assert AutoTokenizer.from_pretrained(folder, trust_remote_code=True)(plot).keys() == {
     "input_ids",
     "attention_mask",

@@ -1,0 +1,90 @@
+"""A model as ONNX says what the model says, where there is neither torch nor transformers."""
+
+import sys
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from onnxruntime import InferenceSession
+from PIL import Image
+
+from modeling import PosterCLIPModel
+from modeling.export import PARTS, export_onnx
+from scripts import export
+from tests.elsewhere import run_without_clone
+from tests.tiny import tiny_batch, tiny_model, tiny_processor, tiny_words
+
+MATCH = Path(__file__).parents[2] / "scripts" / "match_onnx.py"
+PLOTS, PRINTED = ["A whale is hunted", "Shark", "A count leaves for London"], "Whale"
+
+
+@pytest.fixture(
+    scope="module",
+    params=[("vit", "bert", {"poster_text": True, "lexical_dim": 32}), ("efficientnet", "mpnet", {})],
+    ids=["vit, bert, reads", "efficientnet, mpnet"],
+)
+def exported(request, tmp_path_factory):
+    """The model, the folder of its export, and what the command printed."""
+    vision, text, fields = request.param
+    root, printed = tmp_path_factory.mktemp("root"), StringIO()
+    tiny_model(vision, text, **fields).save_pretrained(root / "model")
+    tiny_processor().save_pretrained(root / "model")
+    with redirect_stdout(printed):
+        export.main([str(root / "model"), "--output", str(root / "onnx")])
+    return PosterCLIPModel.from_pretrained(root / "model").eval(), root / "onnx", printed.getvalue().splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize(("posters", "plots", "tokens"), [(1, 3, 7), (3, 1, 12)])
+def test_each_part_says_what_the_model_says(exported, posters, plots, tokens, side):
+    model, folder, _ = exported
+    given = {name: value[:plots] for name, value in tiny_batch(4, tokens).items()}
+    given["pixel_values"] = tiny_batch(posters)["pixel_values"]
+    if model.config.poster_text:
+        given |= {name: value[:posters] for name, value in tiny_words(4, tokens - 1).items()}
+    for name, value in given.items():  # the shorter of several texts, with two tokens of padding more
+        if name != "pixel_values":
+            given[name] = torch.nn.functional.pad(value, (2, 0) if side == "left" else (0, 2))
+    with torch.no_grad():
+        expected = model(**given)
+    for name, (inputs, outputs) in PARTS.items():
+        session = InferenceSession(folder / name)
+        taken = [each.name for each in session.get_inputs()]
+        assert set(taken) == set(inputs) & given.keys()
+        found = session.run(list(outputs), {each: given[each].numpy() for each in taken})
+        for output, value in zip(outputs, found, strict=True):
+            np.testing.assert_allclose(value, expected[output].numpy(), atol=1e-4, rtol=0, err_msg=f"{name} {output}")
+
+
+@pytest.mark.slow
+def test_the_command_says_how_far_each_part_is_from_torch(exported):
+    _, folder, printed = exported
+    assert len(printed) == len(PARTS)
+    for line, name in zip(printed, PARTS, strict=True):
+        assert line.startswith(f"{folder / name}: differs from torch by ")
+        assert str(Path(__file__).parents[2]).encode() not in (folder / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_poster_is_matched_where_there_is_no_torch(exported, tmp_path):
+    model, folder, _ = exported
+    poster = Image.effect_noise((40, 60), 90).convert("RGB")
+    poster.save(tmp_path / "poster.png")
+    barred = "import sys\nsys.modules.update(dict.fromkeys(('torch', 'transformers', 'onnx'), None))\n"
+    (tmp_path / "match.py").write_text(barred + MATCH.read_text())
+    arguments = [str(folder), str(tmp_path / "poster.png"), *PLOTS, "--printed", PRINTED]
+    lines = run_without_clone(tmp_path / "match.py", *arguments, cwd=tmp_path, cache=tmp_path / "cache").splitlines()
+    with torch.no_grad():
+        batch = tiny_processor()(images=poster, text=PLOTS, poster_text=PRINTED, return_tensors="pt")
+        scores = model(**batch).logits_per_image.softmax(1)[0].tolist()
+    assert lines == [f"{score:7.2%}  {plot}" for score, plot in sorted(zip(scores, PLOTS, strict=True), reverse=True)]
+
+
+def test_what_export_needs_is_named(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ImportError, match=r"pip install 'posterclip\[onnx\]'"):
+        export_onnx(tiny_model(), tmp_path, (32, 32))
