@@ -27,6 +27,8 @@ def after_demo(tmp_path):
     tiny_model().save_pretrained(demo / "model")
     tiny_processor().save_pretrained(demo / "model")
     (demo / "catalogue" / "posters").mkdir(parents=True)
+    (tmp_path / "processing").mkdir()
+    (tmp_path / "processing" / "pair_retrieval").symlink_to(ROOT / "processing" / "pair_retrieval")
     rows = []
     for story in [
         story for story in read_stories() if story["id"] in {"dracula", "moby-dick", "macbeth", "puss-in-boots"}
