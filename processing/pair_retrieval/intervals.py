@@ -64,7 +64,7 @@ def differences(
         ValueError: the two do not hold the same ids, each as often.
 
     Example:
-        >>> first, second = (Judged(RightRanks(np.array(best)), ["a", "b", "c"]) for best in ([3, 3, 4], [1, 1, 2]))
+        >>> first, second = (Judged(RightRanks(np.array(best)), ["a", "b", "c"]) for best in ([3, 6, 4], [1, 1, 1]))
         >>> differences({"image_to_text": first}, {"image_to_text": second})["image_to_text"]["R@1"]
         {'difference': 1.0, 'interval': [1.0, 1.0]}
     """

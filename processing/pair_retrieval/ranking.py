@@ -18,7 +18,7 @@ Ranks = NDArray[np.int64]
 
 DIRECTIONS = ("image_to_text", "text_to_image")
 GRID = 2.0**26
-TILE = (256, 2048)  # scores at a time, rows and columns: as many as a processor's cache holds
+TILE = (512, 4096)  # scores at a time, rows and columns: as many as a processor's cache holds
 BLOCK = 2**23  # scores at a time where whole rows are needed
 NONE = np.empty(0, dtype=np.int64)
 
