@@ -3,12 +3,9 @@
 Embeddings are synthetic. Ratios are between measures of one run on one machine.
 """
 
-import platform
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-import torch
 
 from processing.results import write_results
 from scripts.arguments import USER_ERRORS, parse, quiet_libraries, stop
@@ -47,8 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
         section = retrieval(options.sizes, options.matrix_sizes)
     except USER_ERRORS as error:
         stop(error)
-    machine = {"processor": platform.machine(), "threads": torch.get_num_threads()}
-    results = {"machine": machine, "sentence-transformers": other, "sections": {"retrieval": section}}
+    results = {"sentence-transformers": other, "sections": {"retrieval": section}}
     print(table(section))
     write_results(options.output, results)
     print(f"\nResults are in {options.output}")
