@@ -4,15 +4,13 @@ A row is a run of `scripts/train.py` and one of `scripts/evaluate.py`; its resul
 """
 
 import json
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from processing.report import ablation_rows, format_table
 from processing.results import check_same_data, read_results
-from scripts.arguments import as_flags, parse, stop
+from scripts.arguments import parse, run_script, stop
 from scripts.evaluation import RESULTS
 
 PRESET = "posterclip"
@@ -87,7 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(name: str, options: AblationArguments) -> None:
     """One row: its training, if it has one, and its judging."""
-    row, scripts = ROWS[name], Path(__file__).parent
+    row = ROWS[name]
     cache = {"feature_cache": options.feature_cache} if options.feature_cache else {}
     movies = {"catalogue": options.catalogue, "plot_columns": ["intro", "overview"], **cache}
     model = options.runs / (row.model or name)
@@ -98,20 +96,13 @@ def run(name: str, options: AblationArguments) -> None:
             settings["train_splits"] = ["train", "extra"]
         else:
             settings["plot_columns"] = ["intro"]
-        call(scripts / "train.py", scripts / "configs" / f"{row.preset}.yaml", settings | row.train)
+        run_script("train", Path(__file__).parent / "configs" / f"{row.preset}.yaml", settings | row.train)
     report = options.runs / f"{name}-test"
     judged = {**movies, "split": "test", "output": report, "page": False}
-    call(scripts / "evaluate.py", model, judged | row.evaluate)
+    run_script("evaluate", model, judged | row.evaluate)
     results = {"label": row.label, **read_results(report / RESULTS)}
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / f"{name}.json").write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
-
-
-def call(script: Path, first: Path, settings: dict[str, Any]) -> None:
-    """Run a script in a process of its own; where it fails, end as it did."""
-    done = subprocess.run([sys.executable, str(script), str(first), *as_flags(settings)])
-    if done.returncode:
-        sys.exit(done.returncode)
 
 
 def table(folder: Path) -> dict[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -114,6 +115,14 @@ def as_flags(settings: dict[str, Any]) -> list[str]:
         elif value is not None:
             flags += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
     return flags
+
+
+def run_script(name: str, first: Path, settings: dict[str, Any]) -> None:
+    """Run a script of this folder, its first argument and settings given, in a process of its own; end if it fails."""
+    script = Path(__file__).with_name(f"{name}.py")
+    done = subprocess.run([sys.executable, str(script), str(first), *as_flags(settings)])
+    if done.returncode:
+        sys.exit(done.returncode)
 
 
 def quiet_libraries() -> None:

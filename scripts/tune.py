@@ -1,15 +1,13 @@
 """Try settings on the validation split: `python scripts/tune.py --catalogue FOLDER` trains with each and records it."""
 
 import json
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from processing.report import format_table
 from processing.results import write_results
-from scripts.arguments import as_flags, parse, read_yaml, stop
+from scripts.arguments import parse, read_yaml, run_script, stop
 
 CONFIGS = Path(__file__).parent / "configs"
 PRESET = CONFIGS / "posterclip.yaml"
@@ -55,11 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
 def run(settings: dict[str, Any], folder: Path, options: TuneArguments) -> dict[str, Any]:
     """Train with some settings; the validation metrics of the best evaluation and the seconds of training."""
     movies = {"catalogue": options.catalogue, "train_splits": options.train_splits, "output_dir": folder}
-    flags = as_flags(movies | {"plot_columns": options.plot_columns} | settings)
-    script = Path(__file__).parent / "train.py"
-    done = subprocess.run([sys.executable, str(script), str(PRESET), *flags])
-    if done.returncode:
-        sys.exit(done.returncode)
+    run_script("train", PRESET, movies | {"plot_columns": options.plot_columns} | settings)
     record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     evaluations = [entry for entry in record["log"] if "eval_R@10" in entry]
     best = max(evaluations, key=lambda entry: entry["eval_R@10"])

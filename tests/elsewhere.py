@@ -4,12 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
 
 def run_without_clone(script: Path, *arguments: str, cwd: Path, cache: Path) -> str:
     """What the script prints; it starts in `cwd` with an empty environment and cannot import the clone."""
     environment = {
         "HF_HOME": str(cache),
         "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": str(torch.get_num_threads()),  # on which the last bits depend
         "PYTHONPATH": str(Path(__file__).parent),  # for no_clone, which then forbids the rest
         "TQDM_DISABLE": "1",
     }

@@ -139,3 +139,19 @@ def tiny_words(posters: int = 4, tokens: int = 5, seed: int = 1) -> dict[str, to
     mask[-1, 2:] = 0
     ids = torch.randint(4, 64, (posters, tokens), generator=generator) * mask
     return {"poster_input_ids": ids, "poster_attention_mask": mask}
+
+
+def train_on_one_batch(
+    model: PosterCLIPModel, batch: dict[str, torch.Tensor], steps: int = 10, learning_rate: float = 1e-3
+) -> list[float]:
+    """The losses of a few steps, each with the same dropout; the last gradients are left."""
+    optimizer = torch.optim.Adam([weight for weight in model.parameters() if weight.requires_grad], lr=learning_rate)
+    losses = []
+    for _ in range(steps):
+        torch.manual_seed(1)
+        loss = model(**batch, return_loss=True).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses

@@ -4,15 +4,12 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import TrainingArguments
 
 from modeling import PosterCLIPModel
 from modeling.lora import add_lora, load_adapter, merge, merged_state_dict, save_adapter
-from modeling.trainer import PosterCLIPTrainer
-from processing.collation import MoviePairs, PairCollator
 from tests.elsewhere import run_without_clone
-from tests.modeling.resume_run import tiny_movies
-from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_model_in_modes, tiny_processor
+from tests.modeling.runs import tiny_trainer
+from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_model_in_modes, train_on_one_batch
 
 # Every encoder of the matrix once on its side.
 PAIRS = [(vision, list(TEXT)[i % len(TEXT)]) for i, vision in enumerate(VISION)]
@@ -30,15 +27,8 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
 
 def trained(vision: str = "vit", text: str = "bert", modes: str = "lora,lora") -> tuple[PosterCLIPModel, list[float]]:
     """A model after a few steps, in eval, and the losses of the way there."""
-    model, batch, losses = tiny_model_in_modes(vision, text, modes).train(), tiny_batch(), []
-    optimizer = torch.optim.Adam([weight for weight in model.parameters() if weight.requires_grad], lr=1e-2)
-    for _ in range(6):
-        torch.manual_seed(1)
-        loss = model(**batch, return_loss=True).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+    model = tiny_model_in_modes(vision, text, modes).train()
+    losses = train_on_one_batch(model, tiny_batch(), steps=6, learning_rate=1e-2)
     return model.eval(), losses
 
 
@@ -243,22 +233,12 @@ def test_gradient_checkpointing_changes_nothing():
 def test_a_run_leaves_a_plain_model_that_loads_without_the_clone_and_peft(tmp_path):
     root, empty, expected = tmp_path / "saved", tmp_path / "empty", {}
     for vision, text in PAIRS:
-        arguments = TrainingArguments(
-            str(root / f"{vision}-{text}"),
+        trainer = tiny_trainer(
+            tiny_model_in_modes(vision, text, "lora,lora"),
+            root / f"{vision}-{text}",
             max_steps=2,
             per_device_train_batch_size=4,
             learning_rate=1e-2,
-            save_strategy="no",
-            remove_unused_columns=False,
-            disable_tqdm=True,
-            use_cpu=True,
-        )
-        trainer = PosterCLIPTrainer(
-            tiny_model_in_modes(vision, text, "lora,lora"),
-            arguments,
-            data_collator=PairCollator(tiny_processor()),
-            train_dataset=MoviePairs(tiny_movies(8), tiny_processor()),
-            processing_class=tiny_processor(),
         )
         trainer.train()
         trainer.save_model()

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from modeling import PosterCLIPModel
 from tests.elsewhere import run_without_clone
-from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_words
+from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_words, train_on_one_batch
 
 PAIRS = list(product(VISION, TEXT))
 ONCE_EACH = [(vision, "bert") for vision in VISION] + [("vit", text) for text in TEXT if text != "bert"]
@@ -40,15 +40,7 @@ def loaded_elsewhere(tmp_path_factory) -> Path:
 @pytest.mark.parametrize(("vision", "text"), PAIRS)
 def test_training_reaches_every_weight_and_lowers_the_loss(vision, text):
     model, batch = tiny_model(vision, text).train(), tiny_batch()
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    losses = []
-    for _ in range(10):
-        torch.manual_seed(1)
-        loss = model(**batch, return_loss=True).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+    losses = train_on_one_batch(model, batch)
     untouched = {name for name, weight in model.named_parameters() if weight.grad is None}
     assert untouched <= {"vision_model.embeddings.mask_token"}  # for masked pretraining only
     assert losses[-1] < losses[0]
@@ -82,15 +74,7 @@ def test_a_model_that_reads_posters_gives_the_same_bits_there(vision, text, load
 @pytest.mark.parametrize(("vision", "text"), READERS)
 def test_training_on_what_is_printed_reaches_every_weight_and_lowers_the_loss(vision, text):
     model, batch = reading_model(vision, text).train(), {**tiny_batch(), **tiny_words()}
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    losses = []
-    for _ in range(10):
-        torch.manual_seed(1)
-        loss = model(**batch, return_loss=True).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+    losses = train_on_one_batch(model, batch)
     assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
     assert losses[-1] < losses[0]
 

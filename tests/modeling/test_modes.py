@@ -89,7 +89,7 @@ def test_without_peft_lora_alone_is_refused(monkeypatch):
 def test_training_without_lora_needs_no_peft(tmp_path):
     program = (
         "import sys; from pathlib import Path; sys.modules['peft'] = None;"
-        "from tests.modeling.resume_run import run; run('vit', 'bert', 'frozen,full', Path(sys.argv[1]))"
+        "from tests.modeling.runs import resumable_run; resumable_run('vit', 'bert', 'frozen,full', Path(sys.argv[1]))"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)

@@ -1,8 +1,4 @@
-import json
 import math
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,81 +6,109 @@ from datasets import Dataset, concatenate_datasets
 from safetensors.torch import load_file
 from transformers import TrainingArguments
 
-from modeling import PosterCLIPModel
-from modeling.arguments import resume_point
 from modeling.lora import merged_state_dict
 from modeling.losses import LOSSES, soft_targets, symmetric_loss
-from modeling.sampling import LengthGroupedSampler
 from modeling.trainer import PosterCLIPTrainer, pool_loss
-from processing.collation import MoviePairs, PairCollator, first_plots
-from tests.modeling.joint_run import run as joint_run
-from tests.modeling.resume_run import EPOCHS, READS, STEPS_PER_EPOCH, run, tiny_movies
-from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_model_in_modes, tiny_processor
-
-ROOT = Path(__file__).parents[2]
-# Every encoder of the matrix once on its side.
-PAIRS = [(vision, list(TEXT)[i % len(TEXT)], "full,full") for i, vision in enumerate(VISION)]
-# What trains beside adapters is of every kind: nothing, a few layers, all with its batch statistics.
-LORA = [
-    ("vit", "bert", "lora,lora"),
-    ("swin", "modernbert", "lora,frozen"),
-    ("efficientnet", "mpnet", "lora,last-1"),
-    ("resnet", "distilbert", "full,lora"),
-]
+from processing.collation import MoviePairs, first_plots
+from tests.modeling.runs import READS, joint_run, tiny_movies, tiny_trainer
+from tests.processes import train_in_two
+from tests.tiny import tiny_batch, tiny_model, tiny_model_in_modes, tiny_processor
 
 
-def final_weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / f"checkpoint-{EPOCHS * STEPS_PER_EPOCH}" / "model.safetensors")
+def test_the_loss_that_is_trained_is_the_models_own(tmp_path):
+    model = tiny_model().eval()
+    batch = {**tiny_batch(), "labels": torch.tensor([3, 1, 3, 2])}
+    assert torch.equal(tiny_trainer(model, tmp_path).compute_loss(model, dict(batch)), model(**batch).loss)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("vision", "text", "modes", "switches"),
-    [
-        *((*case, {}) for case in PAIRS + LORA),
-        ("vit", "bert", "full,full", {"extras": True}),
-        ("vit", "bert", "lora,lora", {"extras": True}),
-        ("vit", "distilbert", "full,full", {"reads": True}),
-        ("vit", "bert", "frozen,lora", {"extras": True, "reads": True}),
-    ],
-)
-def test_a_run_killed_within_an_epoch_ends_with_the_same_weights(vision, text, modes, switches, tmp_path):
-    killed_at = STEPS_PER_EPOCH + 3  # the last checkpoint is one step older and lies within the second epoch
-    command = [
-        sys.executable,
-        "-m",
-        "tests.modeling.resume_run",
-        vision,
-        text,
-        modes,
-        str(tmp_path / "killed"),
-        str(killed_at),
-        *switches,
-    ]
-    assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == -9
-    assert not (tmp_path / "killed" / f"checkpoint-{EPOCHS * STEPS_PER_EPOCH}").exists()
-
-    whole = run(vision, text, modes, tmp_path / "whole", **switches)
-    resumed = run(vision, text, modes, tmp_path / "killed", **switches)
-
-    expected, got = final_weights(tmp_path / "whole"), final_weights(tmp_path / "killed")
-    plain = tiny_model(vision, text, **READS if "reads" in switches else {})
-    assert expected.keys() == got.keys() == plain.state_dict().keys()
-    for name, weight in expected.items():
-        assert torch.equal(weight, got[name]), name
-    for name, weight in whole.model.state_dict().items():
-        assert torch.equal(weight, resumed.model.state_dict()[name]), name
+@pytest.mark.parametrize("loss", ["contrastive", "sigmoid"])
+def test_the_evaluation_loss_is_that_of_the_whole_pool_whatever_the_batch(loss, tmp_path):
+    model = tiny_model(loss=loss).eval()
+    pairs = MoviePairs(tiny_movies(9), tiny_processor())
+    texts, images = [pairs[i]["text"] for i in range(9)], pairs.movies["image"][:]
+    expected = model(**tiny_processor()(images=images, text=texts, return_tensors="pt"), return_loss=True).loss.item()
+    for size in (2, 4, 9):
+        trainer = tiny_trainer(model, tmp_path, per_device_eval_batch_size=size)
+        assert trainer.evaluate(pairs)["eval_loss"] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize(("vision", "text", "modes"), PAIRS + LORA)
-def test_the_best_model_is_loaded_whole_at_the_end(vision, text, modes, tmp_path):
-    trainer = run(vision, text, modes, tmp_path, best_at=4)
-    assert trainer.state.best_model_checkpoint.endswith("checkpoint-4") and trainer.state.global_step > 4
-    best = PosterCLIPModel.from_pretrained(trainer.state.best_model_checkpoint).state_dict()
-    last = final_weights(tmp_path)
-    for name, weight in merged_state_dict(trainer.model).items():
-        assert torch.equal(weight, best[name]), name
-    assert not all(torch.equal(best[name], last[name]) for name in last)
+def test_the_evaluation_reads_posters_as_the_model_does_whatever_the_batch(tmp_path):
+    model, movies = tiny_model(**READS).eval(), tiny_movies(9)
+    given = {"images": movies["image"][:], "text": [plots[0] for plots in movies["plots"]]}
+    batch = tiny_processor()(**given, poster_text=movies["poster_text"][:], return_tensors="pt")
+    expected = model(**batch, return_loss=True).loss.item()
+    pairs = MoviePairs(movies, tiny_processor(), plots=first_plots(movies), poster_text=True)
+    for size in (1, 4, 9):
+        trainer = tiny_trainer(model, tmp_path, per_device_eval_batch_size=size)
+        assert trainer.evaluate(pairs)["eval_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_pool_loss_does_not_depend_on_its_blocks():
+    model = tiny_model(loss="sigmoid")
+    images, texts = torch.nn.functional.normalize(torch.randn(2, 11, 8), dim=-1)
+    ids = torch.tensor([0, 1, 2, 3, 4, 5, 6, 0, 8, 9, 9])
+    expected = pool_loss(model, images, texts, ids, block_size=11)
+    assert pool_loss(model, images, texts, ids, block_size=3) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("start", "rate"), [(0.0, 1.0), (4.6, 1.0)])
+def test_the_temperature_stays_between_1_and_100(start, rate, tmp_path):
+    model = tiny_model(logit_scale_init_value=start)
+    tiny_trainer(model, tmp_path, learning_rate=rate, max_steps=3).train()
+    assert 0 <= model.logit_scale.item() <= math.log(100) + 1e-6
+
+
+def test_accumulated_steps_are_averaged(tmp_path):
+    """Two batches of the same two movies, in one step, are one batch of them."""
+
+    def weights(movies: Dataset, **arguments) -> torch.Tensor:
+        model = tiny_model("vit", "modernbert")
+        settings = {"max_steps": 1, "optim": "sgd", "learning_rate": 0.1, "per_device_train_batch_size": 2}
+        trainer = tiny_trainer(model, tmp_path, train_sampling_strategy="sequential", **settings, **arguments)
+        trainer.train_dataset = MoviePairs(movies, tiny_processor(), plots=first_plots(movies))
+        trainer.train()
+        assert trainer.state.epoch == 1  # every batch was seen
+        return model.visual_projection.weight.detach()
+
+    two = tiny_movies(2)
+    once, twice = weights(two), weights(concatenate_datasets([two, two]), gradient_accumulation_steps=2)
+    torch.testing.assert_close(once, twice)
+    assert not torch.equal(once, tiny_model("vit", "modernbert").visual_projection.weight)
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+@pytest.mark.parametrize("genre_weight", [0.0, 0.5])
+def test_chunks_give_the_weights_of_the_whole_batch(accumulation, genre_weight, tmp_path):
+    def weights(chunk_size: int | None) -> dict[str, torch.Tensor]:
+        model = tiny_model("vit", "modernbert")
+        arguments = {"max_steps": 3, "optim": "sgd", "learning_rate": 0.01, "per_device_train_batch_size": 4}
+        trainer = tiny_trainer(model, tmp_path, gradient_accumulation_steps=accumulation, **arguments)
+        trainer.train_dataset = MoviePairs(tiny_movies(), tiny_processor(), genres=True)
+        trainer.chunk_size, trainer.genre_weight = chunk_size, genre_weight
+        trainer.train()
+        return model.state_dict()
+
+    whole = weights(None)
+    for name, weight in weights(3).items():
+        torch.testing.assert_close(weight, whole[name], atol=1e-6, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("modes", ["full,full", "full,last-1", "lora,lora", "full,frozen"])
+def test_chunks_give_the_weights_of_the_whole_batch_where_posters_are_read(modes, tmp_path):
+    def weights(chunk_size: int | None) -> dict[str, torch.Tensor]:
+        model = tiny_model_in_modes("vit", "modernbert", modes, **READS)
+        arguments = {"max_steps": 3, "optim": "sgd", "learning_rate": 0.01, "per_device_train_batch_size": 4}
+        trainer = tiny_trainer(model, tmp_path, **arguments)
+        trainer.train_dataset = MoviePairs(tiny_movies(), tiny_processor(), poster_text=True)
+        trainer.chunk_size = chunk_size
+        trainer.train()
+        return model.state_dict()
+
+    whole = weights(None)
+    for chunk_size in (1, 3):  # a chunk of one holds nothing but a poster without words
+        for name, weight in weights(chunk_size).items():
+            torch.testing.assert_close(weight, whole[name], atol=1e-6, rtol=1e-4, msg=name)
+    assert whole["vision_weight"] != tiny_model(**READS).vision_weight
 
 
 @pytest.mark.slow
@@ -108,10 +132,7 @@ def test_the_best_model_is_loaded_whole_at_the_end(vision, text, modes, tmp_path
     ),
 )
 def test_two_processes_end_with_the_weights_of_one_on_the_joint_batch(loss, options, tmp_path):
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command = [*launch, "-m", "tests.modeling.joint_run", str(tmp_path / "two"), loss, json.dumps(options)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    train_in_two(joint_run, tmp_path / "two", loss, **options)
     reads = READS if options.get("reads") else {}
     start = tiny_model("vit", "modernbert", loss=loss, **reads).state_dict()
     whole = {name: value for name, value in options.items() if name != "chunk_size"}
@@ -123,215 +144,13 @@ def test_two_processes_end_with_the_weights_of_one_on_the_joint_batch(loss, opti
     assert len(moved) > 5
 
 
-def trainer_for(model: PosterCLIPModel, folder: Path, **arguments) -> PosterCLIPTrainer:
-    return PosterCLIPTrainer(
-        model,
-        TrainingArguments(
-            str(folder),
-            **{
-                "save_strategy": "no",
-                "remove_unused_columns": False,
-                "disable_tqdm": True,
-                "use_cpu": True,
-                **arguments,
-            },
-        ),
-        data_collator=PairCollator(tiny_processor()),
-        train_dataset=MoviePairs(tiny_movies(), tiny_processor()),
-    )
-
-
-def test_the_loss_that_is_trained_is_the_models_own(tmp_path):
-    model = tiny_model().eval()
-    batch = {**tiny_batch(), "labels": torch.tensor([3, 1, 3, 2])}
-    assert torch.equal(trainer_for(model, tmp_path).compute_loss(model, dict(batch)), model(**batch).loss)
-
-
-@pytest.mark.parametrize("loss", ["contrastive", "sigmoid"])
-def test_the_evaluation_loss_is_that_of_the_whole_pool_whatever_the_batch(loss, tmp_path):
-    model = tiny_model(loss=loss).eval()
-    pairs = MoviePairs(tiny_movies(9), tiny_processor())
-    texts, images = [pairs[i]["text"] for i in range(9)], pairs.movies["image"][:]
-    expected = model(**tiny_processor()(images=images, text=texts, return_tensors="pt"), return_loss=True).loss.item()
-    for size in (2, 4, 9):
-        trainer = trainer_for(model, tmp_path, per_device_eval_batch_size=size)
-        assert trainer.evaluate(pairs)["eval_loss"] == pytest.approx(expected, rel=1e-5)
-
-
-def test_the_pool_loss_does_not_depend_on_its_blocks():
-    model = tiny_model(loss="sigmoid")
-    images, texts = torch.nn.functional.normalize(torch.randn(2, 11, 8), dim=-1)
-    ids = torch.tensor([0, 1, 2, 3, 4, 5, 6, 0, 8, 9, 9])
-    expected = pool_loss(model, images, texts, ids, block_size=11)
-    assert pool_loss(model, images, texts, ids, block_size=3) == pytest.approx(expected, rel=1e-6)
-
-
-@pytest.mark.parametrize(("start", "rate"), [(0.0, 1.0), (4.6, 1.0)])
-def test_the_temperature_stays_between_1_and_100(start, rate, tmp_path):
-    model = tiny_model(logit_scale_init_value=start)
-    trainer_for(model, tmp_path, learning_rate=rate, max_steps=3).train()
-    assert 0 <= model.logit_scale.item() <= math.log(100) + 1e-6
-
-
-def test_accumulated_steps_are_averaged(tmp_path):
-    """Two batches of the same two movies, in one step, are one batch of them."""
-
-    def weights(movies: Dataset, **arguments) -> torch.Tensor:
-        model = tiny_model("vit", "modernbert")
-        settings = {"max_steps": 1, "optim": "sgd", "learning_rate": 0.1, "per_device_train_batch_size": 2}
-        trainer = trainer_for(model, tmp_path, train_sampling_strategy="sequential", **settings, **arguments)
-        trainer.train_dataset = MoviePairs(movies, tiny_processor(), plots=first_plots(movies))
-        trainer.train()
-        assert trainer.state.epoch == 1  # every batch was seen
-        return model.visual_projection.weight.detach()
-
-    two = tiny_movies(2)
-    once, twice = weights(two), weights(concatenate_datasets([two, two]), gradient_accumulation_steps=2)
-    torch.testing.assert_close(once, twice)
-    assert not torch.equal(once, tiny_model("vit", "modernbert").visual_projection.weight)
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_plots_are_drawn_anew_each_epoch_and_again_when_resumed(workers, tmp_path):
-    def drawn(folder: Path, resume: str | None = None) -> list[str]:
-        seen: list[str] = []
-        trainer = trainer_for(
-            tiny_model(),
-            folder,
-            num_train_epochs=3,
-            per_device_train_batch_size=8,
-            dataloader_num_workers=workers,
-            save_strategy="epoch",
-            seed=5,
-        )
-        trainer.train_dataset = MoviePairs(tiny_movies(8), tiny_processor(), seed=5)
-        step = trainer.training_step
-        trainer.training_step = lambda model, inputs, *rest: (
-            seen.append("".join(map(str, sorted(inputs["attention_mask"].sum(1).tolist())))),
-            step(model, inputs, *rest),
-        )[1]
-        trainer.train(resume_from_checkpoint=resume)
-        return seen
-
-    expected = []
-    pairs = MoviePairs(tiny_movies(8), tiny_processor(), seed=5)
-    for pairs.epoch in range(3):
-        expected.append("".join(map(str, sorted(len(pairs[i]["text"]) + 2 for i in range(8)))))
-    assert len(set(expected)) == 3
-    assert drawn(tmp_path) == expected
-    assert drawn(tmp_path, str(tmp_path / "checkpoint-1")) == expected[1:]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "name"),
-    [
-        ({"dataloader_persistent_workers": True, "dataloader_num_workers": 1}, "dataloader_persistent_workers"),
-        ({"label_smoothing_factor": 0.1}, "label_smoothing_factor"),
-        ({"train_sampling_strategy": "batch_rebalance"}, "train_sampling_strategy"),
-        ({"batch_eval_metrics": True}, "batch_eval_metrics"),
-        ({"eval_do_concat_batches": False}, "eval_do_concat_batches"),
-        ({"per_device_train_batch_size": 1}, "per_device_train_batch_size"),
-    ],
-)
-def test_an_option_that_would_not_keep_its_meaning_is_refused_by_name(arguments, name, tmp_path):
-    with pytest.raises(ValueError, match=name):
-        trainer_for(tiny_model(), tmp_path, **arguments)
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_batches_grouped_by_length_are_those_of_their_epoch_also_when_resumed_within_it(workers, tmp_path):
-    movies = tiny_movies(20)
-
-    def batches(resume: str | None = None) -> list[list[int]]:
-        seen: list[list[int]] = []
-        trainer = trainer_for(
-            tiny_model(),
-            tmp_path,
-            num_train_epochs=2,
-            per_device_train_batch_size=2,
-            dataloader_num_workers=workers,
-            train_sampling_strategy="group_by_length",
-            save_strategy="steps",
-            save_steps=13,
-        )
-        trainer.train_dataset = MoviePairs(movies, tiny_processor())
-        step = trainer.training_step
-        trainer.training_step = lambda model, inputs, *rest: (
-            seen.append(inputs["labels"].tolist()),
-            step(model, inputs, *rest),
-        )[1]
-        trainer.evaluate(trainer.train_dataset)  # which has an order of its own
-        trainer.train(resume_from_checkpoint=resume)
-        return seen
-
-    whole = batches()
-    epochs = [[movie for batch in half for movie in batch] for half in (whole[:10], whole[10:])]
-    pairs = MoviePairs(movies, tiny_processor())
-    orders = [list(LengthGroupedSampler(pairs, 2, seed=42)) for pairs.epoch in range(2)]
-    assert epochs == orders and orders[0] != orders[1]
-    assert batches(str(tmp_path / "checkpoint-13")) == whole[13:]
-
-
-@pytest.mark.parametrize("modes", ["full,full", "full,last-1", "lora,lora", "full,frozen"])
-def test_chunks_give_the_weights_of_the_whole_batch_where_posters_are_read(modes, tmp_path):
-    def weights(chunk_size: int | None) -> dict[str, torch.Tensor]:
-        model = tiny_model_in_modes("vit", "modernbert", modes, **READS)
-        arguments = {"max_steps": 3, "optim": "sgd", "learning_rate": 0.01, "per_device_train_batch_size": 4}
-        trainer = trainer_for(model, tmp_path, **arguments)
-        trainer.train_dataset = MoviePairs(tiny_movies(), tiny_processor(), poster_text=True)
-        trainer.chunk_size = chunk_size
-        trainer.train()
-        return model.state_dict()
-
-    whole = weights(None)
-    for chunk_size in (1, 3):  # a chunk of one holds nothing but a poster without words
-        for name, weight in weights(chunk_size).items():
-            torch.testing.assert_close(weight, whole[name], atol=1e-6, rtol=1e-4, msg=name)
-    assert whole["vision_weight"] != tiny_model(**READS).vision_weight
-
-
-def test_the_evaluation_reads_posters_as_the_model_does_whatever_the_batch(tmp_path):
-    model, movies = tiny_model(**READS).eval(), tiny_movies(9)
-    given = {"images": movies["image"][:], "text": [plots[0] for plots in movies["plots"]]}
-    batch = tiny_processor()(**given, poster_text=movies["poster_text"][:], return_tensors="pt")
-    expected = model(**batch, return_loss=True).loss.item()
-    pairs = MoviePairs(movies, tiny_processor(), plots=first_plots(movies), poster_text=True)
-    for size in (1, 4, 9):
-        trainer = trainer_for(model, tmp_path, per_device_eval_batch_size=size)
-        assert trainer.evaluate(pairs)["eval_loss"] == pytest.approx(expected, rel=1e-5)
-
-
-def test_grouping_by_length_needs_lengths(tmp_path):
-    trainer = trainer_for(tiny_model(), tmp_path, train_sampling_strategy="group_by_length")
-    trainer.train_dataset.text_features = torch.zeros(24, 16)
-    with pytest.raises(ValueError, match="group_by_length"):
-        trainer.train()
-
-
-@pytest.mark.parametrize("accumulation", [1, 2])
-@pytest.mark.parametrize("genre_weight", [0.0, 0.5])
-def test_chunks_give_the_weights_of_the_whole_batch(accumulation, genre_weight, tmp_path):
-    def weights(chunk_size: int | None) -> dict[str, torch.Tensor]:
-        model = tiny_model("vit", "modernbert")
-        arguments = {"max_steps": 3, "optim": "sgd", "learning_rate": 0.01, "per_device_train_batch_size": 4}
-        trainer = trainer_for(model, tmp_path, gradient_accumulation_steps=accumulation, **arguments)
-        trainer.train_dataset = MoviePairs(tiny_movies(), tiny_processor(), genres=True)
-        trainer.chunk_size, trainer.genre_weight = chunk_size, genre_weight
-        trainer.train()
-        return model.state_dict()
-
-    whole = weights(None)
-    for name, weight in weights(3).items():
-        torch.testing.assert_close(weight, whole[name], atol=1e-6, rtol=1e-4, msg=name)
-
-
 @pytest.mark.parametrize("loss", ["contrastive", "sigmoid"])
 def test_movies_of_overlapping_genres_are_related_in_training_and_not_in_evaluation(loss, tmp_path):
     model = tiny_model(loss=loss).eval()
     genres = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0], [0.0, 1.0]])
     batch = {**tiny_batch(), "labels": torch.tensor([3, 1, 3, 2]), "genres": genres}
     logits = model(**tiny_batch()).logits_per_image
-    trainer = trainer_for(model, tmp_path)
+    trainer = tiny_trainer(model, tmp_path)
     trainer.genre_weight = 0.5
     expected = symmetric_loss(LOSSES[loss], logits, soft_targets(batch["labels"], genres, 0.5))
     torch.testing.assert_close(trainer.compute_loss(model, dict(batch)), expected)
@@ -342,7 +161,7 @@ def test_movies_of_overlapping_genres_are_related_in_training_and_not_in_evaluat
 
 
 def test_a_genre_weight_without_genres_is_an_error(tmp_path):
-    trainer = trainer_for(tiny_model(), tmp_path)
+    trainer = tiny_trainer(tiny_model(), tmp_path)
     trainer.genre_weight = 0.5
     with pytest.raises(ValueError, match="genre_weight"):
         trainer.train()
@@ -356,7 +175,7 @@ def test_a_genre_weight_lies_between_0_and_1(weight, tmp_path):
 
 def test_learning_rates_fall_from_layer_to_layer_and_only_matrices_decay(tmp_path):
     model = tiny_model("vit", "bert")
-    trainer = trainer_for(model, tmp_path, learning_rate=1.0, weight_decay=0.1)
+    trainer = tiny_trainer(model, tmp_path, learning_rate=1.0, weight_decay=0.1)
     trainer.layer_decay = 0.5
     groups = trainer.create_optimizer().param_groups
     settings = {parameter: (group["lr"], group["weight_decay"]) for group in groups for parameter in group["params"]}
@@ -375,7 +194,7 @@ def test_learning_rates_fall_from_layer_to_layer_and_only_matrices_decay(tmp_pat
 
 def test_adapters_have_the_learning_rate_of_their_block_and_decay_to_the_base(tmp_path):
     model = tiny_model_in_modes("vit", "bert", "lora,lora")
-    trainer = trainer_for(model, tmp_path, learning_rate=1.0, weight_decay=0.1)
+    trainer = tiny_trainer(model, tmp_path, learning_rate=1.0, weight_decay=0.1)
     trainer.layer_decay = 0.5
     groups = trainer.create_optimizer().param_groups
     settings = {parameter: (group["lr"], group["weight_decay"]) for group in groups for parameter in group["params"]}
@@ -398,17 +217,30 @@ def test_a_frozen_encoder_is_left_as_it_was_without_dropout(tmp_path):
     model = tiny_model()
     model.text_model.requires_grad_(False)
     before = {name: weight.clone() for name, weight in model.text_model.state_dict().items()}
-    trainer_for(model, tmp_path, max_steps=2).train()
+    tiny_trainer(model, tmp_path, max_steps=2).train()
     assert model.training and not model.text_model.training and model.vision_model.training
     for name, weight in model.text_model.state_dict().items():
         assert torch.equal(weight, before[name]), name
 
 
-def test_resuming_passes_over_a_checkpoint_that_was_cut_off(tmp_path):
-    for step, whole in ((2, True), (10, True), (12, False)):
-        folder = tmp_path / f"checkpoint-{step}"
-        folder.mkdir()
-        (folder / ("trainer_state.json" if whole else "model.safetensors")).touch()
-    assert resume_point("True", str(tmp_path)) == str(tmp_path / "checkpoint-10")
-    assert resume_point("True", str(tmp_path / "nothing")) is None
-    assert resume_point(None, str(tmp_path)) is None
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"dataloader_persistent_workers": True, "dataloader_num_workers": 1}, "dataloader_persistent_workers"),
+        ({"label_smoothing_factor": 0.1}, "label_smoothing_factor"),
+        ({"train_sampling_strategy": "batch_rebalance"}, "train_sampling_strategy"),
+        ({"batch_eval_metrics": True}, "batch_eval_metrics"),
+        ({"eval_do_concat_batches": False}, "eval_do_concat_batches"),
+        ({"per_device_train_batch_size": 1}, "per_device_train_batch_size"),
+    ],
+)
+def test_an_option_that_would_not_keep_its_meaning_is_refused_by_name(arguments, name, tmp_path):
+    with pytest.raises(ValueError, match=name):
+        tiny_trainer(tiny_model(), tmp_path, **arguments)
+
+
+def test_grouping_by_length_needs_lengths(tmp_path):
+    trainer = tiny_trainer(tiny_model(), tmp_path, train_sampling_strategy="group_by_length")
+    trainer.train_dataset.text_features = torch.zeros(24, 16)
+    with pytest.raises(ValueError, match="group_by_length"):
+        trainer.train()

@@ -33,10 +33,10 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def movies(folder) -> list[str]:
-    """Flags that name the held-out movies alone: every run reads and checks all there are."""
+    """Flags that name the movies of validation and test alone: every run reads and checks all there are."""
     source, few = Path(os.environ["POSTERCLIP_MOVIES"]), folder / "movies"
     rows = [json.loads(line) for line in (source / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
-    held_out = [row for row in rows if row["split"] != "train"]
+    held_out = [row for row in rows if row["split"] in ("validation", "test")]
     for row in held_out:
         (few / row["file_name"]).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / row["file_name"], few / row["file_name"])
@@ -105,9 +105,10 @@ def test_the_seeds_recipe_remembers_its_movies_and_hardly_finds_others(movies, t
     out = tmp_path / "run"
     train.main([str(SEED), *movies, *towers, "--output_dir", str(out)])
     judged, movies = ["--trained_splits", "validation"], movies[:-2]
-    evaluate.main([str(out), *movies, *judged, "--split", "validation", "--output", str(out / "known.json")])
-    evaluate.main([str(out), *movies, *judged, "--split", "test", "--output", str(out / "unknown.json")])
-    known, unknown = (json.loads((out / name).read_text())["metrics"] for name in ("known.json", "unknown.json"))
+    for split in ("validation", "test"):
+        evaluate.main([str(out), *movies, *judged, "--split", split, "--page", "False"])
+    reports = [out / f"report-{split}" / "results.json" for split in ("validation", "test")]
+    known, unknown = (json.loads(report.read_text())["metrics"] for report in reports)
     for direction in ("image_to_text", "text_to_image"):
         assert known[direction]["R@1"] > 0.9
         assert unknown[direction]["R@10"] < 0.1
@@ -121,7 +122,8 @@ def test_a_model_that_reads_posters_finds_movies_it_has_not_seen(movies, towers,
     short += ["--load_best_model_at_end", "False"]
     train.main([preset, *movies, *towers, *short, "--output_dir", str(out)])
     evaluate.main([str(out), *movies[:-2], "--split", "test", "--feature_cache", towers[-1]])
-    metrics = json.loads((out / "results-test.json").read_text())["metrics"]
+    metrics = json.loads((out / "report-test" / "results.json").read_text())["metrics"]
+    assert (out / "report-test" / "index.html").stat().st_size < 10_000_000
     for direction in ("image_to_text", "text_to_image"):
         assert metrics[direction]["R@1"] > 0.15
         assert metrics[direction]["R@10"] > 0.28
