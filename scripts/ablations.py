@@ -35,7 +35,7 @@ class Row:
 
 
 ROWS = {
-    "seed": Row("seed recipe", preset="seed"),
+    "seed": Row("seed recipe", preset="seed", evaluate={"seed_protocol": True}),
     "image": Row("image only, trained", IMAGE_ALONE),
     "text-untrained": Row("poster text only, untrained", {**UNTRAINED, "lexical_dim": 0}),
     "text-lexical-untrained": Row("the same with the bag of characters", UNTRAINED),

@@ -2,19 +2,32 @@
 
 import json
 import re
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from processing.report import ablation_rows, format_table, matching_rows, pool_rows, pool_size_rows, seed_rows
+from processing.card import fill_card
+from processing.report import (
+    ablation_rows,
+    format_table,
+    leak_rows,
+    matching_rows,
+    pool_rows,
+    pool_size_rows,
+    seed_rows,
+)
 from processing.stories import read_stories
 from scripts.ablations import table
-from scripts.benchmark import tables
+from scripts.benchmark import cell, tables
 from tests.elsewhere import run_without_clone
 from tests.tiny import tiny_model, tiny_processor
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CARD = (ROOT / "model_card.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", README + CARD, re.DOTALL)
@@ -53,23 +66,70 @@ def test_there_are_examples_of_loading_and_of_training():
     assert any("TrainingArguments" in code for code in EXAMPLES)
 
 
-@pytest.mark.parametrize("name", ["demo", "seed"])
+def load(name: str) -> dict:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ["demo", "ablations/seed"])
 def test_the_tables_are_those_of_the_result_files(name):
-    results = json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    results = load(name)
     assert format_table(pool_rows(results["metrics"])) in README
     if "seed_protocol" in results:
         assert format_table(seed_rows(results["seed_protocol"])) in README
 
 
-@pytest.mark.parametrize("name", ["benchmark", "gradient_cache"])
+@pytest.mark.parametrize("name", ["benchmark", "gradient_cache", "retrieval_benchmark"])
 def test_the_benchmarks_tables_are_those_of_its_result_files(name):
-    assert tables(json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))) in README
+    assert tables(load(name)) in README
+
+
+def test_the_audits_tables_are_those_of_its_result_file():
+    assert format_table(leak_rows(load("leaks"))) in README
 
 
 def test_the_ablations_tables_are_those_of_their_result_files():
-    folder = ROOT / "results" / "ablations"
-    rows = format_table(ablation_rows(table(folder)))
-    assert rows in README and rows in CARD
-    best = json.loads((folder / "best.json").read_text(encoding="utf-8"))
+    assert format_table(ablation_rows(table(RESULTS / "ablations"))) in README
+    best = load("ablations/best")
     assert format_table(pool_size_rows(best["pool_sizes"])) in README
     assert format_table(matching_rows(best["one_to_one"])) in README
+
+
+def test_the_card_is_what_its_results_fill():
+    best = load("ablations/best")
+    assert fill_card(best, "build/demo/model", table(RESULTS / "ablations")) == CARD
+
+
+def ways_to_write(value: Any) -> Iterator[str]:
+    """How a table may tell a number of a results file."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for each in value:
+            yield from ways_to_write(each)
+    elif isinstance(value, int | float):
+        yield from (f"{value:,}", f"{value:,.1f}", f"{value:.4f}", f"{100 * value:.1f}", f"{100 * value:.2f}")
+        yield cell(value)
+    elif isinstance(value, str):
+        yield from NUMBER.findall(value)
+
+
+NUMBER = re.compile(r"(?<![\w.,])-?\d+(?:,\d{3})*(?:\.\d+)?(?![\w,]*\d)")
+WRITTEN = set(chain.from_iterable(ways_to_write(json.loads(file.read_text())) for file in RESULTS.rglob("*.json")))
+
+
+def strange_numbers(page: str) -> list[str]:
+    """Numbers in a page's tables, beyond their headings and first columns, that no results file holds."""
+    rows = re.findall(r"^\|[^|]*\|(.*)\|$", re.sub(r"^\|.*\n(?=\| ?:?-)", "", page, flags=re.MULTILINE), re.MULTILINE)
+    # "10.42-31.25%" is an interval, not a negative number.
+    numbers = [number for row in rows for number in NUMBER.findall(re.sub(r"(?<=\d)-(?=\d)", " ", row))]
+    return [number for number in numbers if number not in WRITTEN]
+
+
+@pytest.mark.parametrize("page", [README, CARD], ids=["readme", "card"])
+def test_every_number_in_a_table_stands_in_a_results_file(page):
+    assert strange_numbers(page) == []
+
+
+def test_a_number_that_no_results_file_holds_is_found():
+    table = format_table([["pool", "R@1"], ["48 plots", "20.8349%"], ["interval", "10.42-31.2577%"]])
+    assert strange_numbers(table) == ["20.8349", "31.2577"]
