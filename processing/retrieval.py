@@ -79,16 +79,26 @@ def top_answers(queries: Embeddings, candidates: Embeddings, k: int) -> tuple[ND
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     k = min(k, len(candidates))
-    indices = np.empty((len(queries), k), dtype=np.int64)
-    best = np.empty((len(queries), k))
+    indices, best = np.empty((len(queries), k), dtype=np.int64), np.empty((len(queries), k))
     for rows, scores in score_blocks(queries, candidates):
-        for row, line in enumerate(scores, start=rows.start):
-            # A partition alone picks among ties at the cut as it likes: take them all, then sort.
-            cut = np.partition(line, -k)[-k]
-            contenders = np.flatnonzero(line >= cut)
-            indices[row] = contenders[np.argsort(-line[contenders], kind="stable")][:k]
-            best[row] = line[indices[row]]
+        indices[rows], best[rows] = best_of(scores, k)
     return indices, best
+
+
+def best_of(scores: NDArray[np.float64], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The k best of (n_queries, n_candidates) scores, best first, as `top_answers` returns them.
+
+    Example:
+        >>> best_of(np.array([[0.1, 0.3, 0.1, 0.2]]), k=3)[0]
+        array([[1, 3, 0]])
+    """
+    k = min(k, scores.shape[1])
+    indices = np.empty((len(scores), k), dtype=np.int64)
+    for row, line in enumerate(scores):
+        # A partition alone picks among ties at the cut as it likes: take them all, then sort.
+        contenders = np.flatnonzero(line >= np.partition(line, -k)[-k])
+        indices[row] = contenders[np.argsort(-line[contenders], kind="stable")][:k]
+    return indices, np.take_along_axis(scores, indices, axis=1)
 
 
 def retrieval_metrics(ranks: Ranks, pool_size: int) -> dict[str, float]:
@@ -233,7 +243,7 @@ def score_blocks(
     """
     if block_size < 1:
         raise ValueError(f"block_size must be at least 1, got {block_size}")
-    left, right = _on_grid(queries, "queries"), _on_grid(candidates, "candidates")
+    left, right = normalised(queries, "queries"), normalised(candidates, "candidates")
     if left.shape[1] != right.shape[1]:
         raise ValueError(f"queries have {left.shape[1]} dimensions, candidates {right.shape[1]}")
     for start in range(0, len(left), block_size):
@@ -241,14 +251,8 @@ def score_blocks(
         yield rows, left[rows] @ right.T
 
 
-def _on_grid(embeds: Embeddings, name: str) -> NDArray[np.float64]:
-    """Check the embeddings, and round them to multiples of 2**-26 so that their products are exact.
-
-    BLAS sums in an order that depends on a row's place: in float32 equal vectors score up to 1e-7 apart, and
-    ties are lost. On the grid products are multiples of 2**-52 and, with unit norms, every partial sum is
-    below 2, so float64 holds them all without rounding, in any order. A number moves by 2**-27 at most, which
-    is less than a float32 dot product loses.
-    """
+def normalised(embeds: Embeddings, name: str) -> NDArray[np.float64]:
+    """The embeddings on the grid of `on_grid`; ValueError, with their name, unless they are as in `ranks`."""
     array = np.asarray(embeds, dtype=np.float64)
     if array.ndim != 2 or len(array) == 0:
         raise ValueError(f"{name} must be (rows, dimensions) with at least one row, got shape {array.shape}")
@@ -257,7 +261,18 @@ def _on_grid(embeds: Embeddings, name: str) -> NDArray[np.float64]:
     if stray.size:
         first = f"row {stray[0]}, norm {norms[stray[0]]:.4g}"
         raise ValueError(f"{stray.size} of {len(array)} {name} are not L2-normalised; first: {first}")
-    return np.rint(array * GRID) / GRID
+    return on_grid(array)
+
+
+def on_grid(numbers: NDArray[Any]) -> NDArray[np.float64]:
+    """Numbers of unit vectors rounded to multiples of 2**-26, so that the vectors' products are exact.
+
+    BLAS sums in an order that depends on a row's place: in float32 equal vectors score up to 1e-7 apart, and
+    ties are lost. On the grid products are multiples of 2**-52 and, with unit norms, every partial sum is
+    below 2, so float64 holds them all without rounding, in any order. A number moves by 2**-27 at most, which
+    is less than a float32 dot product loses.
+    """
+    return np.rint(numbers.astype(np.float64) * GRID) / GRID
 
 
 def id_codes(query_ids: Ids, candidate_ids: Ids) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
