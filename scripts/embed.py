@@ -13,7 +13,7 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 from processing.catalogue import fingerprint
 from processing.catalogue_index import EXACT_UP_TO, CatalogueIndex
 from scripts.arguments import POSTER_TEXT, USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
-from scripts.evaluate import embeddings
+from scripts.evaluation import embeddings
 from scripts.features import Encoder, model_key
 
 
