@@ -143,10 +143,15 @@ def _tower_key(tower: PreTrainedModel, settings: Sequence[str], dtype: torch.dty
         device += [torch.backends.cpu.get_cpu_capability(), str(torch.get_num_threads())]
     about = [config, *settings, str(dtype), *versions, *device]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
-    for name, weight in sorted(tower.state_dict().items()):
+    add_weights(digest, tower)
+    return digest.hexdigest()
+
+
+def add_weights(digest: "hashlib._Hash", model: PreTrainedModel) -> None:
+    """Make a hash depend on a model's weights, their names, types and shapes."""
+    for name, weight in sorted(model.state_dict().items()):
         digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
         digest.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def _missing(keys: Sequence[str], found: Container[str]) -> dict[str, int]:

@@ -34,16 +34,26 @@ def top_answers(queries: Embeddings, candidates: Embeddings, k: int) -> tuple[ND
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     k = min(k, len(candidates))
-    indices = np.empty((len(queries), k), dtype=np.int64)
-    best = np.empty((len(queries), k))
+    indices, best = np.empty((len(queries), k), dtype=np.int64), np.empty((len(queries), k))
     for rows, scores in score_blocks(queries, candidates):
-        for row, line in enumerate(scores, start=rows.start):
-            # A partition alone picks among ties at the cut as it likes: take them all, then sort.
-            cut = np.partition(line, -k)[-k]
-            contenders = np.flatnonzero(line >= cut)
-            indices[row] = contenders[np.argsort(-line[contenders], kind="stable")][:k]
-            best[row] = line[indices[row]]
+        indices[rows], best[rows] = best_of(scores, k)
     return indices, best
+
+
+def best_of(scores: NDArray[np.float64], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The k best of (n_queries, n_candidates) scores, best first, as `top_answers` returns them.
+
+    Example:
+        >>> best_of(np.array([[0.1, 0.3, 0.1, 0.2]]), k=3)[0]
+        array([[1, 3, 0]])
+    """
+    k = min(k, scores.shape[1])
+    indices = np.empty((len(scores), k), dtype=np.int64)
+    for row, line in enumerate(scores):
+        # A partition alone picks among ties at the cut as it likes: take them all, then sort.
+        contenders = np.flatnonzero(line >= np.partition(line, -k)[-k])
+        indices[row] = contenders[np.argsort(-line[contenders], kind="stable")][:k]
+    return indices, np.take_along_axis(scores, indices, axis=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,7 @@
 """What the commands share: posters and plots to features, through the cache where there is one."""
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from transformers import PreTrainedModel
 
 from modeling import PosterCLIPModel
 from modeling.encoding import encode_plots, encode_posters
-from modeling.feature_cache import FeatureCache
+from modeling.feature_cache import FeatureCache, add_weights
 from modeling.towers import is_frozen
 from modeling.trainer import PosterCLIPTrainer
 from processing import PosterCLIPProcessor
@@ -115,3 +117,12 @@ def add_features(pairs: MoviePairs, trainer: PosterCLIPTrainer, processor: Poste
         pairs.text_features = encoder.plots([plot for plots in pairs.plots for plot in plots])
         if pairs.poster_text is not None:
             pairs.poster_text_features = encoder.poster_text(pairs.poster_text)
+
+
+def model_key(model: PosterCLIPModel, processor: PosterCLIPProcessor) -> str:
+    """The hash of all that an embedding depends on beside its poster or plot: weights, pooling, processing."""
+    config = model.config
+    about = [config.vision_pooling, config.text_pooling, str(config.poster_text)]
+    digest = hashlib.sha256(json.dumps([*about, poster_settings(processor), plot_settings(processor)]).encode())
+    add_weights(digest, model)
+    return digest.hexdigest()

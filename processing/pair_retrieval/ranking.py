@@ -104,7 +104,7 @@ def pair_ranks(
             other = "text" if name == "image" else "image"
             first = f"row {orphans[0]}, id {ids[orphans[0]]}"
             raise ValueError(f"{orphans.size} of {len(ids)} {name}_ids have no {other} of that id; first: {first}")
-    images, texts = on_grid(image_embeds, "image_embeds"), on_grid(text_embeds, "text_embeds")
+    images, texts = normalised(image_embeds, "image_embeds"), normalised(text_embeds, "text_embeds")
     check_dimensions(images, texts, "image_embeds", "text_embeds")
 
     by_id = np.argsort(codes[1], kind="stable")
@@ -181,7 +181,7 @@ def score_blocks(queries: Embeddings, candidates: Embeddings) -> Iterator[tuple[
 
     Embeddings and errors are as in `pair_ranks`. Scores are multiples of 2**-52 and do not depend on the blocks.
     """
-    left, right = on_grid(queries, "queries"), on_grid(candidates, "candidates")
+    left, right = normalised(queries, "queries"), normalised(candidates, "candidates")
     check_dimensions(left, right, "queries", "candidates")
     height = max(1, BLOCK // len(right))
     for start in range(0, len(left), height):
@@ -189,14 +189,8 @@ def score_blocks(queries: Embeddings, candidates: Embeddings) -> Iterator[tuple[
         yield rows, left[rows] @ right.T
 
 
-def on_grid(embeds: Embeddings, name: str) -> NDArray[np.float64]:
-    """Check the embeddings, and round them to multiples of 2**-26 so that their products are exact.
-
-    BLAS sums in an order that depends on a row's place: in float32 equal vectors score up to 1e-7 apart, and
-    ties are lost. On the grid products are multiples of 2**-52 and, with unit norms, every partial sum is
-    below 2, so float64 holds them all without rounding, in any order. A number moves by 2**-27 at most, which
-    is less than a float32 dot product loses.
-    """
+def normalised(embeds: Embeddings, name: str) -> NDArray[np.float64]:
+    """The embeddings on the grid of `on_grid`; ValueError, with their name, unless they are as in `pair_ranks`."""
     array = np.array(embeds, dtype=np.float64)
     if array.ndim != 2 or len(array) == 0:
         raise ValueError(f"{name} must be (rows, dimensions) with at least one row, got shape {array.shape}")
@@ -205,10 +199,21 @@ def on_grid(embeds: Embeddings, name: str) -> NDArray[np.float64]:
     if stray.size:
         first = f"row {stray[0]}, norm {norms[stray[0]]:.4g}"
         raise ValueError(f"{stray.size} of {len(array)} {name} are not L2-normalised; first: {first}")
-    array *= GRID
-    np.rint(array, out=array)
-    array /= GRID
-    return array
+    return on_grid(array)
+
+
+def on_grid(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Numbers of unit vectors rounded, in place, to multiples of 2**-26, so that the vectors' products are exact.
+
+    BLAS sums in an order that depends on a row's place: in float32 equal vectors score up to 1e-7 apart, and
+    ties are lost. On the grid products are multiples of 2**-52 and, with unit norms, every partial sum is
+    below 2, so float64 holds them all without rounding, in any order. A number moves by 2**-27 at most, which
+    is less than a float32 dot product loses.
+    """
+    numbers *= GRID
+    np.rint(numbers, out=numbers)
+    numbers /= GRID
+    return numbers
 
 
 def check_dimensions(left: Embeddings, right: Embeddings, left_name: str, right_name: str) -> None:

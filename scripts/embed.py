@@ -1,0 +1,81 @@
+"""Embed a catalogue to search it: `python scripts/embed.py MODEL --catalogue FOLDER --output INDEX`.
+
+A run that was killed goes on where it stopped; under `torchrun` or `accelerate launch` each process embeds its share.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib.util import find_spec
+from pathlib import Path
+
+from accelerate import Accelerator, InitProcessGroupKwargs
+
+from processing.catalogue import fingerprint
+from processing.catalogue_index import EXACT_UP_TO, CatalogueIndex
+from scripts.arguments import POSTER_TEXT, USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
+from scripts.evaluation import embeddings
+from scripts.features import Encoder, model_key
+
+
+@dataclass
+class EmbedArguments:
+    """How, and where to."""
+
+    output: Path = field(metadata={"help": "Folder of the index."})
+    exact_up_to: int = field(
+        default=EXACT_UP_TO, metadata={"help": "So many movies are searched one by one, more with the help of FAISS."}
+    )
+    shard_size: int = field(default=1000, metadata={"help": "Movies in a file; a killed run loses one file at most."})
+    batch_size: int = field(default=32, metadata={"help": "Posters or plots encoded at a time."})
+    workers: int = field(default=0, metadata={"help": "Processes that decode posters."})
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Embed what is not embedded yet, index it, and say where it is."""
+    quiet_libraries()
+    data, options, rest = parse((CatalogueArguments, EmbedArguments), arguments, positional="model")
+    accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))])
+    try:
+        if options.shard_size < 1:
+            raise ValueError(f"shard_size: {options.shard_size} is less than a movie.")
+        model, processor = load_model(rest.model)
+        catalogue = data.load()
+        with accelerator.main_process_first():
+            if model.config.poster_text:
+                catalogue = catalogue.with_poster_text(POSTER_TEXT)
+            movies = catalogue.movies(list(catalogue.splits))
+            about = {
+                "model": str(Path(rest.model).resolve()) if Path(rest.model).is_dir() else rest.model,
+                "model_key": model_key(model, processor),
+                "catalogue": data.catalogue,
+                "data_fingerprint": fingerprint(movies),
+                "rows": len(movies),
+                "shard_size": options.shard_size,
+                "dense": model.config.projection_dim,
+                "sparse": model.config.lexical_dim,
+            }
+            index = CatalogueIndex.start(options.output, about)
+        missing = index.missing()
+        accelerator.wait_for_everyone()
+        model.eval().requires_grad_(False).to(accelerator.device)  # type: ignore[arg-type]
+        encoder = Encoder(model, processor, options.batch_size, options.workers, dtype=model.dtype)
+        for shard in missing[accelerator.process_index :: accelerator.num_processes]:
+            part = movies.select(index.rows(shard))
+            index.write(shard, part, *embeddings(encoder, part))
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            many = len(movies) > options.exact_up_to
+            if many and find_spec("faiss"):
+                index.add_fast_search()
+            how = "by FAISS" if index.is_fast("plot") else "one by one"
+            if many and not index.is_fast("plot"):
+                how += ", which is slow: run this again with FAISS (pip install '.[search]')"
+            new = f"{len(missing)} of {len(index.shards)} files new"
+            print(f"{len(movies):,} movies are in {options.output}, {new}, searched {how}")
+    except USER_ERRORS as error:
+        stop(error)
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    main()

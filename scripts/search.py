@@ -1,0 +1,78 @@
+"""Search a catalogue: `python scripts/search.py INDEX "a shark terrorises a beach town"`, or `INDEX --poster FILE`.
+
+The index is what `scripts/embed.py` wrote. A text is sought among the posters, a poster among the plots.
+"""
+
+import argparse
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from processing.catalogue_index import CatalogueIndex
+from processing.poster_text import read_lines
+from processing.posters import read_poster
+from scripts.arguments import USER_ERRORS, load_model, quiet_libraries, stop
+from scripts.features import model_key
+
+PLOT_BEGINNING = 90  # characters
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the best movies: rank, cosine similarity, title and how the plot begins."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("index", type=Path, help="a folder that scripts/embed.py wrote")
+    parser.add_argument("query", nargs="?", help="a text: what the movie is about, or a title")
+    parser.add_argument("--poster", type=Path, help="an image file, in place of a text")
+    parser.add_argument("--among", choices=["posters", "plots"], help="what a text is sought among; posters by default")
+    parser.add_argument("--k", type=int, default=10, help="how many movies")
+    parser.add_argument("--model", help="where the model lies now, if it was moved")
+    options = parser.parse_args(arguments)
+    quiet_libraries()
+    try:
+        if (options.query is None) == (options.poster is None):
+            raise ValueError("Give a text or a --poster, one of them.")
+        if options.query is not None and not options.query.strip():
+            raise ValueError("The query is empty.")
+        if options.poster and options.among == "posters":
+            raise ValueError("--among: a poster is sought among plots.")
+        index = CatalogueIndex.open(options.index)
+        movies, k = index.movies(), min(options.k, index.record["rows"])
+        if k < options.k:
+            print(f"--k {options.k}: there are {k:,} movies, here are all", file=sys.stderr)
+        name = options.model or index.record["model"]
+        model, processor = load_model(name)
+        if model_key(model, processor) != index.record["model_key"]:
+            raise ValueError(
+                f"{options.index} was made by another model than {name}: embed the catalogue with this one."
+            )
+        side = "plot" if options.poster or options.among == "plots" else "poster"
+        inputs = look_at(options.poster, processor.reads_posters) if options.poster else {"text": options.query}
+        with torch.no_grad():
+            output = model.eval()(**processor(**inputs, return_tensors="pt"))
+        query = (output.text_embeds if options.poster is None else output.image_embeds).float().numpy()
+        limit = processor.tokenizer.model_max_length
+        if options.query and len(processor.tokenizer(options.query, truncation=False)["input_ids"]) > limit:
+            print(f"The query is cut: its first {limit} tokens are read", file=sys.stderr)
+        rows, scores = index.answers(movies, side, query, k)
+    except USER_ERRORS as error:
+        stop(error)
+    for rank, (row, score) in enumerate(zip(rows[0].tolist(), scores[0].tolist(), strict=True), 1):
+        movie = movies[row]
+        plot = textwrap.shorten(movie["plot"], PLOT_BEGINNING, placeholder=" ...")
+        print(f"{rank:3}  {score:6.3f}  {movie['title'] or movie['id']}: {plot}")
+
+
+def look_at(file: Path, reads: bool) -> dict[str, Any]:
+    """What a processor takes of a poster, and of what is printed on it; ValueError, naming the file, if it is none."""
+    try:
+        poster = read_poster(file)
+    except ValueError as error:
+        raise ValueError(f"{file} is no poster that can be read: {error}") from None
+    return {"images": poster, **({"poster_text": [read_lines(poster)]} if reads else {})}
+
+
+if __name__ == "__main__":
+    main()
