@@ -21,7 +21,7 @@ from .retrieval import best_of
 BLOCK = 16_384  # rows scored at a time
 FACTORY = "HNSW16,SQ8"  # a navigable graph (Malkov & Yashunin 2018, arXiv:1603.09320) of meanings, a byte a number
 BUILD_WIDTH = 80  # of the graph's beam as it is built; as it is searched the beam is as wide as there are candidates
-CANDIDATES = 1000  # that each of the two indexes finds
+CANDIDATES = 1200  # that each of the two indexes finds
 CHAMPIONS = 0.02  # of the rows, that a place of a bag keeps
 SORTED_OUT = 5  # times k rows are left after a first look in float32, and 50 at least
 GROUP = 16

@@ -8,6 +8,7 @@ from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 
 from processing.catalogue import fingerprint
@@ -34,7 +35,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Embed what is not embedded yet, index it, and say where it is."""
     quiet_libraries()
     data, options, rest = parse((CatalogueArguments, EmbedArguments), arguments, positional="model")
-    accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=7))])
+    patient = InitProcessGroupKwargs(timeout=timedelta(days=7))
+    # Unless it is told so, it takes the processes of a machine without accelerators for runs of their own.
+    accelerator = Accelerator(cpu=not torch.accelerator.is_available(), kwargs_handlers=[patient])
     try:
         if options.shard_size < 1:
             raise ValueError(f"shard_size: {options.shard_size} is less than a movie.")

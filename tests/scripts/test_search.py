@@ -127,6 +127,7 @@ def test_two_processes_write_what_one_writes(flags, tmp_path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     done = subprocess.run([*launch, "-m", "scripts.embed", *flags], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("3 of 3 files new") == 1  # they know of each other
     assert table(tmp_path / "two") == table(tmp_path / "index")
 
 
