@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 CLONE = Path(__file__).parents[1]
+CODE = ("modeling", "processing", "scripts")
 
 
 def versions() -> dict[str, str]:
@@ -33,7 +34,8 @@ def code() -> dict[str, Any]:
         commit = git("rev-parse", "HEAD") if top and Path(top) == CLONE.resolve() else ""
     except OSError:  # there is no git
         commit = ""
-    return {"commit": commit or None, "dirty": bool(commit and git("status", "--porcelain", "--untracked-files=no"))}
+    changes = git("status", "--porcelain", "--untracked-files=no", "--", *CODE) if commit else ""
+    return {"commit": commit or None, "dirty": bool(changes)}
 
 
 def machine() -> dict[str, Any]:

@@ -42,12 +42,14 @@ def test_code_is_told_by_its_commit_and_whether_files_differ_from_it(tmp_path, m
     monkeypatch.setattr(results, "CLONE", tmp_path)
     assert code() == {"commit": None, "dirty": False}
     git("init")
-    (tmp_path / "model.py").write_text("layers = 1")
+    (tmp_path / "modeling").mkdir()
+    (tmp_path / "modeling" / "model.py").write_text("layers = 1")
+    (tmp_path / "README.md").write_text("One layer.")
     git("add", ".")
     git("commit", "--message", "One layer")
-    (tmp_path / "notes").write_text("not of the code")
+    (tmp_path / "README.md").write_text("A layer.")
     assert code() == {"commit": git("rev-parse", "HEAD").strip(), "dirty": False}
-    (tmp_path / "model.py").write_text("layers = 2")
+    (tmp_path / "modeling" / "model.py").write_text("layers = 2")
     assert code()["dirty"]
     (tmp_path / "installed").mkdir()
     monkeypatch.setattr(results, "CLONE", tmp_path / "installed")  # in an environment in somebody's clone
