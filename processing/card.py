@@ -11,8 +11,8 @@ import yaml
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
 
 from .pair_retrieval.ranking import DIRECTIONS
-from .report import ablation_rows, format_table, pool_rows, pool_size_rows
 from .results import check_same_data
+from .tables import ablation_rows, format_table, pool_rows, pool_size_rows
 
 TEMPLATE = Path(__file__).with_name("card.md")
 METRICS = {"R@1": "hit_rate_at_1", "R@5": "hit_rate_at_5", "R@10": "hit_rate_at_10", "MRR": "mean_reciprocal_rank"}

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 from PIL import Image
 
-from . import charts, comparison_charts, report
+from . import charts, comparison_charts, sheets, tables
 from .embedding_map import embedding_map
 from .pair_retrieval.ranking import DIRECTIONS, Embeddings
 from .retrieval import PoolResult
@@ -70,27 +70,27 @@ def write_pictures(
         charts.save(figure, path)
         pictures.append(Picture(path, section, caption, alt))
 
-    sheets: dict[str, tuple[str, Any, str]] = {
+    shown: dict[str, tuple[str, Any, str]] = {
         "spread": (
             "Posters",
-            report.spread_rows(count),
+            sheets.spread_rows(count),
             "Spread evenly over the split, whatever the model made of them.",
         ),
         "best": (
             "The most clearly found posters",
-            report.best_rows(embeds, pool.image_to_text),
+            sheets.best_rows(embeds, pool.image_to_text),
             "Right plot first, and furthest ahead of the second. Chosen because they went well: no sample.",
         ),
         "worst": (
             "The worst found posters",
-            report.worst_rows(pool.image_to_text),
+            sheets.worst_rows(pool.image_to_text),
             "Right plot last. Chosen because they went badly: what the model cannot do.",
         ),
     }
-    for name, (which, rows, caption) in sheets.items():
+    for name, (which, rows, caption) in shown.items():
         path = folder / f"sheet-{name}.png"
         heading = f"{which} of the {split} split, each with its best of {count:,} plots"
-        report.draw_sheet(movies, embeds, pool, rows, heading).save(path)
+        sheets.draw_sheet(movies, embeds, pool, rows, heading).save(path)
         alt = f"Contact sheet. {heading}: {_listed([movies[int(row)]['title'] or 'untitled' for row in rows])}."
         pictures.append(Picture(path, name, caption, alt))
 
@@ -220,7 +220,7 @@ def comparison_words(comparison: Mapping[str, Any]) -> list[str]:
             lower_is_better = name.endswith("rank")
             winner = "neither" if low <= 0 <= high else "second" if (low > 0) != lower_is_better else "first"
             label = name.replace("_", " ")
-            text = label if winner == "neither" else f"{label} ({report.difference_text(name, each['difference'])})"
+            text = label if winner == "neither" else f"{label} ({tables.difference_text(name, each['difference'])})"
             better[winner].append(text)
         clear = {who: names for who, names in better.items() if names and who != "neither"}
         parts = [f"the {who} model is better by {_listed(names)}" for who, names in clear.items()]
@@ -258,7 +258,7 @@ def _render(path: Path, template: str, pictures: Sequence[Picture], **content: A
         lstrip_blocks=True,
     )
     html = environment.get_template(template).render(
-        pictures=pictures, report=report, DIRECTIONS=DIRECTIONS, ways=charts.WAYS, listed=_listed, **content
+        pictures=pictures, tables=tables, DIRECTIONS=DIRECTIONS, ways=charts.WAYS, listed=_listed, **content
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")

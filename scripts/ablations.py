@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from processing.report import ablation_rows, format_table
 from processing.results import check_same_data, read_results
+from processing.tables import ablation_rows, format_table
 from scripts.arguments import parse, run_script, stop
 from scripts.evaluation import RESULTS
 

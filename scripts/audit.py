@@ -5,8 +5,8 @@ from pathlib import Path
 
 from processing.audit import audit, leak_count
 from processing.catalogue import fingerprint
-from processing.report import format_table, leak_lines, leak_rows, title_rows
 from processing.results import write_results
+from processing.tables import format_table, leak_lines, leak_rows, title_rows
 from scripts.arguments import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, stop
 
 

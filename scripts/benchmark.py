@@ -12,8 +12,8 @@ from typing import Any
 from datasets import Dataset
 
 from processing.catalogue import fingerprint
-from processing.report import format_table
 from processing.results import write_results
+from processing.tables import format_table
 from scripts.arguments import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, stop
 from scripts.measure import Section, Setup
 from scripts.measure_frozen import cache, encoding, field_way

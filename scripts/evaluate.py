@@ -9,8 +9,8 @@ from pathlib import Path
 from processing.catalogue import Catalogue
 from processing.distances import check_format, write_distances
 from processing.page import draw_comparison, write_comparison, write_page, write_pictures
-from processing.report import comparison_rows, format_tables, report_tables
 from processing.results import write_results
+from processing.tables import comparison_rows, format_tables, report_tables
 from scripts.arguments import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, stop
 from scripts.evaluation import RESULTS, Evaluation, Judge, PoolArguments, compare
 

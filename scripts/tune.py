@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from processing.report import format_table
 from processing.results import write_results
+from processing.tables import format_table
 from scripts.arguments import parse, read_yaml, run_script, stop
 
 CONFIGS = Path(__file__).parent / "configs"

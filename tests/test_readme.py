@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from processing.card import fill_card
-from processing.report import (
+from processing.stories import read_stories
+from processing.tables import (
     ablation_rows,
     format_table,
     leak_rows,
@@ -20,7 +21,6 @@ from processing.report import (
     pool_size_rows,
     seed_rows,
 )
-from processing.stories import read_stories
 from scripts.ablations import table
 from scripts.benchmark import cell, tables
 from tests.elsewhere import run_without_clone

@@ -4,7 +4,7 @@ import pytest
 
 from processing.audit import audit, leak_count
 from processing.catalogue import CatalogueError, load_catalogue
-from processing.report import format_table, leak_lines, leak_rows, title_rows
+from processing.tables import format_table, leak_lines, leak_rows, title_rows
 from tests.processing.catalogues import drawn, movie
 
 WHALE = "A captain hunts the white whale that took his leg and loses his ship."

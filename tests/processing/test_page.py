@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from processing.page import comparison_words, draw_comparison, verdict, write_comparison, write_page, write_pictures
-from processing.report import comparison_rows, group_rows, matching_rows, pool_rows, pool_size_rows, seed_rows
+from processing.tables import comparison_rows, group_rows, matching_rows, pool_rows, pool_size_rows, seed_rows
 from tests.processing.evaluations import HARM, comparison, evaluation
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from processing.report import ablation_rows, format_table
+from processing.tables import ablation_rows, format_table
 from scripts import ablations
 
 

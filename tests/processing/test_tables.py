@@ -4,17 +4,14 @@ from processing.estimates import pool_size_metrics
 from processing.matching import match_one_to_one
 from processing.pair_retrieval.measures import metric_names
 from processing.pair_retrieval.ranking import DIRECTIONS
-from processing.report import (
-    best_rows,
+from processing.retrieval import PoolResult, evaluate_pool, seed_protocol
+from processing.tables import (
     format_table,
     matching_rows,
     pool_rows,
     pool_size_rows,
     seed_rows,
-    spread_rows,
-    worst_rows,
 )
-from processing.retrieval import PoolResult, evaluate_pool, seed_protocol
 from tests.processing.test_retrieval import unit
 
 
@@ -60,25 +57,3 @@ def test_an_assignment_has_a_share_of_right_pairs_and_no_ranks():
     rows = matching_rows(found)
     assert rows[-2:] == [["assignment (4 pairs)", "100.00%", *"-----"], ["chance", "25.00%", *"-----"]]
     assert {len(row) for row in rows} == {7}
-
-
-def test_the_worst_rows_are_those_whose_right_answer_came_last():
-    ranks = np.random.default_rng(8).permutation(100) + 1
-    assert ranks[worst_rows(ranks)].tolist() == list(range(100, 88, -1))
-
-
-def test_spread_rows_reach_from_the_first_to_the_last():
-    rows = spread_rows(100)
-    assert len(rows) == 12 and rows[[0, -1]].tolist() == [0, 99] and set(np.diff(rows)) == {9}
-
-
-def test_the_best_rows_lead_with_the_widest_margin_among_those_found_first():
-    rng = np.random.default_rng(9)
-    posters = unit(rng, 40, 8)
-    plots = posters + 0.5 * rng.normal(size=posters.shape)
-    plots /= np.linalg.norm(plots, axis=1, keepdims=True)
-    ids = np.arange(40)
-    found = evaluate_pool(posters, plots, ids, ids).image_to_text
-    scores = np.sort(posters @ plots.T, axis=1)
-    lead = np.where(found == 1, scores[:, -1] - scores[:, -2], -1)
-    assert best_rows((posters, plots), found).tolist() == np.argsort(-lead)[:12].tolist()

@@ -1,0 +1,27 @@
+import numpy as np
+
+from processing.retrieval import evaluate_pool
+from processing.sheets import best_rows, spread_rows, worst_rows
+from tests.processing.test_retrieval import unit
+
+
+def test_the_worst_rows_are_those_whose_right_answer_came_last():
+    ranks = np.random.default_rng(8).permutation(100) + 1
+    assert ranks[worst_rows(ranks)].tolist() == list(range(100, 88, -1))
+
+
+def test_spread_rows_reach_from_the_first_to_the_last():
+    rows = spread_rows(100)
+    assert len(rows) == 12 and rows[[0, -1]].tolist() == [0, 99] and set(np.diff(rows)) == {9}
+
+
+def test_the_best_rows_lead_with_the_widest_margin_among_those_found_first():
+    rng = np.random.default_rng(9)
+    posters = unit(rng, 40, 8)
+    plots = posters + 0.5 * rng.normal(size=posters.shape)
+    plots /= np.linalg.norm(plots, axis=1, keepdims=True)
+    ids = np.arange(40)
+    found = evaluate_pool(posters, plots, ids, ids).image_to_text
+    scores = np.sort(posters @ plots.T, axis=1)
+    lead = np.where(found == 1, scores[:, -1] - scores[:, -2], -1)
+    assert best_rows((posters, plots), found).tolist() == np.argsort(-lead)[:12].tolist()
