@@ -59,7 +59,7 @@ def write_pictures(
         movies: of the split, with the columns of a catalogue.
         embeds: of their posters and plots, (movies, dim) each, in the same order.
         pool: what `evaluate_pool` makes of them.
-        results: what `results.json` holds, of which `metrics`, `groups` and, if they are there, `pool_sizes` are drawn.
+        results: what `results.json` holds, of which `metrics`, `pool_sizes` and `groups` are drawn.
     """
     folder.mkdir(parents=True, exist_ok=True)
     metrics, split, count = results["metrics"], results["split"], len(movies)
@@ -101,14 +101,13 @@ def write_pictures(
         "Bars to the right of the dotted line: more often than by chance. A good model fills the top.",
         f"Bar chart of ranks. {_recalls(metrics)}",
     )
-    if "pool_sizes" in results:
-        draw(
-            "pool-sizes",
-            "ranks",
-            charts.pool_size_curves(results["pool_sizes"]),
-            "The same ranks in random parts of the pool that hold the right answer. Compare models at one size only.",
-            f"Curves of recall that fall as the pool grows. {_recalls(metrics)}",
-        )
+    draw(
+        "pool-sizes",
+        "ranks",
+        charts.pool_size_curves(results["pool_sizes"]),
+        "The same ranks in random parts of the pool that hold the right answer. Compare models at one size only.",
+        f"Curves of recall that fall as the pool grows. {_recalls(metrics)}",
+    )
     draw(
         "distances",
         "space",

@@ -80,7 +80,7 @@ def test_the_same_evaluation_gives_the_same_bytes(pages, tmp_path):
 
 def test_a_page_stands_without_what_is_optional(pages, tmp_path):
     results = evaluation()[3]
-    for name in ("pool_sizes", "one_to_one", "seed_protocol", "code", "seed"):
+    for name in ("one_to_one", "seed_protocol", "code", "seed"):
         del results[name]
     results |= {"training": None, "mask_titles": True}
     write_page(tmp_path / "index.html", results, [])
