@@ -38,6 +38,9 @@ _POOLINGS: dict[str, dict[str, tuple[str, ...]]] = {"vision": _VISION_POOLINGS, 
 
 MAX_LOGIT_SCALE = math.log(100)
 
+# Raised when saved models mean something that older code would misread.
+FORMAT_VERSION = 1
+
 
 def _check_tower(field: str, config: Any) -> None:
     if not (config is None or isinstance(config, dict | PreTrainedConfig)):
@@ -68,6 +71,7 @@ class PosterCLIPConfig(PreTrainedConfig):
         vision_weight_init_value: by how much a poster with words is moved towards its looks before training; 0 for
             always not at all.
         lexical_dim: so many dimensions of an embedding are a hashed bag of the text's characters; 0 for none.
+        format_version: of what is saved; code refuses a newer one than its own.
 
     Every field is checked when the configuration is made; an error names the field, and of a misspelt one the right.
 
@@ -96,9 +100,15 @@ class PosterCLIPConfig(PreTrainedConfig):
     poster_text: bool = False
     vision_weight_init_value: float | int = 0.1
     lexical_dim: int = 0
+    format_version: int = FORMAT_VERSION
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Refuse misspelt fields, build the two encoder configurations, choose the poolings."""
+        if self.format_version > FORMAT_VERSION:
+            raise ValueError(
+                f"format_version {self.format_version} is newer than what this code reads, {FORMAT_VERSION}: use the "
+                "code that lies beside the model (trust_remote_code=True), or a newer PosterCLIP."
+            )
         own = [field.name for field in fields(self) if field not in fields(PreTrainedConfig)]
         for name in kwargs:
             # transformers and other tools keep fields of their own in a config; a misspelt one is none of theirs.

@@ -2,8 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 from PIL import Image
 
+from tests.hub import Hub
 from tests.tiny import tiny_model, tiny_processor
 
 SPLITS = ["train"] * 8 + ["validation"] * 4 + ["test"] * 6
@@ -65,3 +67,19 @@ def reader(tmp_path) -> str:
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A Hub to which the clients in this process talk, in the name of ann."""
+    with Hub() as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+        monkeypatch.setattr("transformers.utils.hub._hf_api", None)  # made once, with the ENDPOINT of then
+        monkeypatch.setenv("HF_TOKEN", "hf_ann")
+        yield hub
+        hub.shutdown()

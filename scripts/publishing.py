@@ -1,0 +1,195 @@
+"""What goes to the Hub: a folder is staged, a copy made of what will be there, and the copy is checked.
+
+Nothing is pushed that a check has not seen: `pushing` takes what `stage_model`, `stage_dataset` or `stage_metric` made.
+"""
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+
+from huggingface_hub import metadata_load, metadata_save
+
+from processing.catalogue import load_catalogue
+from processing.rows import read_rows
+from scripts.publishing_checks import check_imports, check_texts, is_local_path, package, read_json, without_paths
+
+# Of a saved folder: weights, configs, tokenizer, code, card, results, pictures. `*` does not cross a folder here.
+MODEL_FILES = (
+    *("*.safetensors", "*.json", "*.py", "*.txt", "*.model", "README.md", "LICENSE", "*.png", "*.jpg"),
+    *("report/*", "report/*/*", ".eval_results/*.yaml"),
+    *("adapter/*.safetensors", "adapter/*/*.safetensors", "adapter/*/*.json"),
+)
+NOT_FOR_OTHERS = ("trainer_state.json",)  # its log is in training.json too
+PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+# Without it, datasets would take posters called test-pilot.jpg for a split, and drop the others.
+ONE_SPLIT = {"configs": [{"config_name": "default", "data_files": "**"}]}
+METRIC_FILES = (".py", ".md", ".txt", ".json")
+# As in pyproject.toml: what the code in a saved folder imports, and what it does if it is there.
+REQUIREMENTS = (
+    *("huggingface-hub>=2.0,<3", "numpy>=1.26,<3", "pillow>=11,<14", "torch>=2.6,<3", "transformers>=5.20,<6"),
+)
+TO_READ_POSTERS = ("onnxruntime>=1.23,<2", "rapidocr>=3.10,<4")
+
+
+@dataclass
+class Staged:
+    """A folder as it will be on the Hub, and what is to be said of it.
+
+    Args:
+        folder: a copy; large files in it are links.
+        repo_type: model, dataset or space.
+        notes: a line for each thing that is left out or is not as in the source.
+
+    Example:
+        >>> staged = Staged(Path("staged"), "model")
+        >>> staged.add("config.json", b"{}")
+        >>> [(name, staged.size(name)) for name in staged.files]
+        [('config.json', 2)]
+    """
+
+    folder: Path
+    repo_type: str
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def files(self) -> list[str]:
+        """Their paths in the repository, sorted."""
+        return sorted(path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if path.is_file())
+
+    def size(self, name: str) -> int:
+        """Of a file, in bytes."""
+        return (self.folder / name).stat().st_size
+
+    def add(self, name: str, content: bytes | Path) -> None:
+        """Put a file there: its content, or a link to it."""
+        place = self.folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, Path):
+            place.symlink_to(content.resolve())
+        else:
+            place.write_bytes(content)
+
+
+def stage_model(source: Path, folder: Path) -> Staged:
+    """Choose and check the files of a saved model; local paths in its JSON files are reduced to their last part.
+
+    Args:
+        source: what `save_pretrained` or scripts/train.py wrote.
+        folder: empty; becomes the copy.
+
+    Raises:
+        ValueError: it is no saved model, or what others could not use or should not see lies in it; the message names
+            the file. Whether the copy loads is another check, `check_loads`.
+    """
+    if not (source / "config.json").is_file() or not any(source.glob("*.safetensors")):
+        raise ValueError(f"{source} is no saved model: it lacks a config.json or weights (*.safetensors).")
+    if "AutoModel" not in read_json(source / "config.json").get("auto_map", {}):
+        raise ValueError(f"{source} names no code in its config.json (auto_map): save the model again.")
+    staged = Staged(folder, "model")
+    for path in _files(source):
+        name = path.relative_to(source).as_posix()
+        if path.suffix in PICKLES or not _is_for(name, MODEL_FILES) or name in NOT_FOR_OTHERS:
+            staged.notes.append(f"left out: {name}{' (a pickle)' if path.suffix in PICKLES else ''}")
+        elif path.suffix == ".json" and path.name not in ("tokenizer.json", "vocab.json"):
+            staged.add(name, without_paths(path, name, staged.notes))
+        else:
+            staged.add(name, path)
+    if "requirements.txt" not in staged.files:
+        optional = ["# To read what is printed on posters:", *(f"# {line}" for line in TO_READ_POSTERS)]
+        staged.add("requirements.txt", "\n".join([*REQUIREMENTS, *optional, ""]).encode())
+    if "README.md" not in staged.files:
+        staged.notes.append("there is no README.md: the repository gets no card")
+    check_imports(folder, {package(line) for line in (*REQUIREMENTS, *TO_READ_POSTERS)})
+    check_texts(folder, staged.files)
+    return staged
+
+
+def stage_dataset(source: Path, folder: Path) -> Staged:
+    """Choose and check the files of a catalogue: metadata, the posters that it names, what is printed on them, card.
+
+    Raises:
+        CatalogueError: rows or posters are bad.
+        ValueError: it is another layout, or what others should not see lies in it.
+    """
+    metadata = [path for path in (source / "metadata.jsonl", source / "metadata.csv") if path.is_file()]
+    if len(metadata) != 1:
+        raise ValueError(f"{source} is no catalogue that can be pushed: it needs a metadata.jsonl or metadata.csv.")
+    load_catalogue(str(source))
+    staged, posters = Staged(folder, "dataset"), set()
+    for row in read_rows(metadata[0]):
+        posters.add(Path(row.fields["file_name"]).as_posix())
+        for column, value in row.fields.items():
+            if isinstance(value, str) and is_local_path(value):
+                raise ValueError(f"{metadata[0].name} {row.where}, {column}: a path of this machine: {value}")
+    beside = {metadata[0].name, "poster_text.jsonl", "LICENSE"}
+    for path in _files(source):
+        name = path.relative_to(source).as_posix()
+        if name in posters or name in beside:
+            staged.add(name, path)
+        elif name != "README.md":
+            staged.notes.append(f"left out: {name}")
+    if missing := sorted(posters - set(staged.files)):
+        raise ValueError(f"{metadata[0].name} names {missing[0]}, which does not lie in {source}.")
+    card = source / "README.md"
+    named = metadata_load(card) or {} if card.is_file() else {}
+    if "configs" in named:
+        staged.add(card.name, card)
+    else:
+        staged.notes.append("README.md: its metadata will say that all files are one split, as rows name theirs")
+        staged.add(card.name, card.read_bytes() if card.is_file() else b"")
+        metadata_save(folder / card.name, named | ONE_SPLIT)
+    check_texts(folder, staged.files)
+    return staged
+
+
+def stage_metric(source: Path, folder: Path) -> Staged:
+    """Choose and check the files of a metric: NAME/NAME.py, README.md with an `sdk`, requirements.txt.
+
+    Raises:
+        ValueError: a file is missing, or its code imports what it does not declare.
+    """
+    name = source.resolve().name
+    if missing := [file for file in (f"{name}.py", "README.md", "requirements.txt") if not (source / file).is_file()]:
+        raise ValueError(f"{source} is no metric that can be pushed: there is no {missing[0]}.")
+    staged = Staged(folder, "space")
+    for path in _files(source):
+        if path.suffix in METRIC_FILES:
+            staged.add(path.relative_to(source).as_posix(), path)
+        else:
+            staged.notes.append(f"left out: {path.relative_to(source).as_posix()}")
+    if not space_sdk(staged):
+        raise ValueError(f"{source}/README.md must begin with the metadata of a Space: it names no sdk.")
+    lines = (source / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    check_imports(folder, {package(line) for line in lines if line.strip() and not line.startswith("#")})
+    check_texts(folder, staged.files)
+    return staged
+
+
+def space_sdk(staged: Staged) -> str | None:
+    """What runs a Space, as its card says."""
+    return (metadata_load(staged.folder / "README.md") or {}).get("sdk")
+
+
+def was_pushed(name: str, repo_type: str) -> bool:
+    """Whether a file on the Hub is of the kind that a push puts there; cards, which people write, stay."""
+    if name in ("README.md", "LICENSE", ".gitattributes"):
+        return False
+    if repo_type == "model":
+        return _is_for(name, MODEL_FILES)
+    return name.endswith((*PICTURES, ".jsonl", ".csv") if repo_type == "dataset" else METRIC_FILES)
+
+
+def _files(source: Path) -> list[Path]:
+    """The files that may be meant: none that are hidden, compiled, or of a run's checkpoints."""
+
+    def is_meant(parts: tuple[str, ...]) -> bool:
+        hidden = any(part.startswith(".") and part != ".eval_results" for part in parts)
+        return not hidden and "__pycache__" not in parts and not parts[0].startswith("checkpoint-")
+
+    files = [path for path in sorted(source.rglob("*")) if path.is_file()]
+    return [path for path in files if is_meant(path.relative_to(source).parts)]
+
+
+def _is_for(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch(name, pattern) and name.count("/") == pattern.count("/") for pattern in patterns)

@@ -1,0 +1,56 @@
+"""Push a model to the Hugging Face Hub: `python scripts/push_to_hub.py MODEL someone/posterclip`.
+
+A catalogue goes by `--dataset FOLDER someone/movies`, a metric by `--metric FOLDER someone/pair_retrieval`. All is
+checked before anything is sent, and goes in one commit; the repository is private if it is made here.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from transformers.hf_argparser import string_to_bool
+
+from scripts.arguments import USER_ERRORS, quiet_libraries, stop
+from scripts.publishing import stage_dataset, stage_metric, stage_model
+from scripts.publishing_checks import check_loads
+from scripts.pushing import push
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Check, tell and push."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("model", nargs="?", type=Path, help="a saved folder")
+    parser.add_argument("repo", help="someone/name")
+    parser.add_argument("--dataset", type=Path, help="instead of a model, a catalogue: metadata and posters")
+    parser.add_argument("--metric", type=Path, help="instead of a model, the folder of a metric, as a Space")
+    parser.add_argument("--public", type=string_to_bool, default=False, help="True: everybody may see it")
+    parser.add_argument("--revision", help="a branch, made if there is none; main by default")
+    parser.add_argument("--create_pr", type=string_to_bool, default=False, help="True: open a pull request")
+    parser.add_argument("--dry_run", type=string_to_bool, default=False, help="True: check and list, push nothing")
+    options = parser.parse_args(arguments)
+    kinds = {stage_model: options.model, stage_dataset: options.dataset, stage_metric: options.metric}
+    given = [(stage, source) for stage, source in kinds.items() if source]
+    if len(given) != 1:
+        parser.error("name one folder: MODEL, --dataset FOLDER or --metric FOLDER")
+    quiet_libraries()
+    (stage, source), *_ = given
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            staged = stage(source, Path(folder))
+            if staged.repo_type == "model":
+                check_loads(staged.folder)
+            for note in staged.notes:
+                print(note)
+            if options.dry_run:
+                for name in staged.files:
+                    print(f"{staged.size(name):>14,}  {name}")
+                print(f"{sum(map(staged.size, staged.files)):>14,}  bytes in all; nothing was pushed")
+                return
+            fields = {"public": options.public, "revision": options.revision, "create_pr": options.create_pr}
+            print(f"Pushed to {push(staged, options.repo, **fields)}")
+        except USER_ERRORS as error:
+            stop(error)
+
+
+if __name__ == "__main__":
+    main()

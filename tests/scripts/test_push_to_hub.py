@@ -1,0 +1,276 @@
+"""What is pushed, and what is not; over HTTP, to a Hub that is sometimes unwell."""
+
+import json
+import shutil
+import types
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi, snapshot_download
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from modeling.lora import load_adapter, merged_state_dict, save_adapter
+from scripts import push_to_hub, pushing, train
+from scripts.publishing import stage_dataset, stage_metric, stage_model
+from scripts.publishing_checks import check_loads
+from scripts.pushing import push
+from tests.tiny import tiny_batch, tiny_model, tiny_model_in_modes, tiny_processor
+
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+CARD = "---\nlicense: apache-2.0\n---\n# A model\n"
+CODE = ("configuration_posterclip", "lexical", "losses", "modeling_posterclip", "poster_text", "poster_words")
+CODE = {f"{name}.py" for name in (*CODE, "processing_posterclip", "towers")}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A folder as training leaves it."""
+    folder = tmp_path / "run"
+    tiny_model().save_pretrained(folder)
+    tiny_processor().save_pretrained(folder)
+    record = {"catalogue": {"source": "/home/ann smith/movies"}, "model": {"text": r"C:\models\bert"}, "step": 1}
+    (folder / "training.json").write_text(json.dumps(record))
+    (folder / "results-test.json").write_text('{"failed": ["7: cannot identify image file \'/data/posters/7.jpg\'"]}')
+    (folder / "README.md").write_text(CARD)
+    Image.new("RGB", (4, 4)).save(folder / "contact_sheet.png")
+    for left in ("training_args.bin", "checkpoint-4/model.safetensors", "trainer_state.json", "notes.odt"):
+        (folder / left).parent.mkdir(exist_ok=True)
+        (folder / left).write_bytes(b"{}")
+    return folder
+
+
+@pytest.fixture
+def staged(saved, tmp_path):
+    return stage_model(saved, tmp_path / "staged")
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """How long the client waited before it tried again, without waiting."""
+    waits = []
+    monkeypatch.setattr("huggingface_hub.utils._http.time", types.SimpleNamespace(sleep=waits.append))
+    return waits
+
+
+@pytest.mark.slow
+def test_a_saved_folder_goes_in_one_commit_without_what_is_not_for_others(hub, saved, capsys):
+    push_to_hub.main([str(saved), "ann/clip"])
+    repo, (commit,) = hub.repos["model", "ann/clip"], hub.commits("ann/clip")
+    assert repo.private
+    others = {"model.safetensors", "config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json"}
+    others |= {"README.md", "training.json", "results-test.json", "contact_sheet.png", "requirements.txt"}
+    assert set(commit.files) == CODE | others | {".gitattributes"}
+    assert commit.files["model.safetensors"] == (saved / "model.safetensors").read_bytes()
+    record = json.loads(commit.files["training.json"])
+    assert record == {"catalogue": {"source": "movies"}, "model": {"text": "bert"}, "step": 1}
+    assert json.loads(commit.files["results-test.json"]) == {"failed": ["7: cannot identify image file '7.jpg'"]}
+    told = capsys.readouterr().out
+    assert "left out: training_args.bin (a pickle)" in told and "/home/ann smith/movies becomes movies" in told
+    assert f"(private, revision {commit.oid})" in told
+
+
+def test_a_dry_run_lists_files_with_sizes_and_asks_nothing_of_the_hub(hub, saved, capsys, monkeypatch):
+    monkeypatch.setattr(push_to_hub, "check_loads", lambda folder: None)
+    push_to_hub.main([str(saved), "ann/clip", "--dry_run", "True"])
+    size = (saved / "model.safetensors").stat().st_size
+    assert f"{size:,}  model.safetensors" in capsys.readouterr().out
+    assert not hub.repos
+
+
+def test_the_requirements_are_those_of_the_project(staged):
+    lines = [line.removeprefix("# ") for line in (staged.folder / "requirements.txt").read_text().splitlines()]
+    declared = PYPROJECT.read_text()
+    assert {line.split(">")[0] for line in lines} >= {"torch", "transformers", "pillow", "rapidocr", "onnxruntime"}
+    assert all(f'"{line}"' in declared for line in lines if ">=" in line)
+
+
+TOKEN = "hf_" + "a" * 34
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("README.md", f"{CARD}token={TOKEN}\n", "README.md line 5 holds what looks like a secret"),
+        ("training.json", json.dumps({"arguments": {"hub_token": TOKEN}}), "training.json line 1 holds what looks"),
+        ("README.md", f"{CARD}Trained on /home/ann/movies.\n", "README.md line 5 holds a path of this machine"),
+        ("losses.py", "import numpy\nimport pandas\n", "losses.py imports pandas, which is neither in the folder nor"),
+        ("towers.py", "def f():\n    from modeling import x\n", "towers.py imports modeling"),
+        ("towers.py", "from .forgotten import x\n", "towers.py imports .forgotten, which is not in the folder"),
+        ("results.json", "{", "results.json is not JSON"),
+        ("config.json", '{"model_type": "posterclip"}', "names no code in its config.json"),
+    ],
+)
+def test_what_others_could_not_use_or_should_not_see_is_named(saved, tmp_path, name, content, says):
+    (saved / name).write_text(content)
+    with pytest.raises(ValueError, match=says):
+        stage_model(saved, tmp_path / "staged")
+
+
+def test_a_folder_whose_weights_are_a_pickle_is_no_saved_model(saved, tmp_path):
+    (saved / "model.safetensors").rename(saved / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="no saved model"):
+        stage_model(saved, tmp_path / "staged")
+
+
+@pytest.mark.slow
+def test_a_folder_that_does_not_load_for_others_is_refused(saved, tmp_path):
+    weights = load_file(saved / "model.safetensors")
+    del weights["visual_projection.weight"]
+    save_file(weights, saved / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"does not load.*the weights lack visual_projection\.weight"):
+        check_loads(stage_model(saved, tmp_path / "staged").folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "headers", "says"),
+    [
+        ("/repos/create", 403, {}, "the token may not write there"),
+        ("/preupload/", 404, {"X_Error_Code": "RepoNotFound"}, "there is no such repository"),
+        ("/objects/batch", 403, {}, "the token may not write there"),
+        ("/commit/", 401, {}, "the token is not accepted"),
+        ("/commit/", 409, {}, "something else is changing it"),
+        ("/commit/", 429, {"Retry_After": "30"}, "too many requests, try again in 30 s"),
+        ("/commit/", 500, {}, "try again later"),
+    ],
+)
+def test_after_a_fault_nothing_is_half_there_and_a_second_try_succeeds(hub, staged, path, status, headers, says):
+    hub.fail("POST", path, status, **headers)
+    with pytest.raises(ValueError, match=f"Not pushed to ann/clip: {says}") as error:
+        push(staged, "ann/clip")
+    assert "\n" not in str(error.value)
+    made = ("model", "ann/clip") in hub.repos
+    assert made == ("ann/clip was made for it and is empty" in str(error.value))
+    assert not made or not hub.commits("ann/clip")
+    push(staged, "ann/clip")
+    assert len(hub.commits("ann/clip")) == 1
+
+
+def test_the_client_itself_rides_over_passing_faults(hub, staged, waits):
+    hub.fail("POST", "/preupload/", 429, Retry_After="7")
+    hub.fail("POST", "/objects/batch", 500)
+    hub.cut("PUT", "/lfs/")
+    push(staged, "ann/clip")
+    assert len(hub.commits("ann/clip")) == 1
+    assert max(waits) >= 7 and len(waits) == 3
+
+
+@pytest.mark.parametrize(("fault", "arrived"), [("cut", 0), ("lose", 1)])
+def test_a_connection_lost_at_the_commit_leaves_all_or_nothing(hub, staged, fault, arrived):
+    getattr(hub, fault)("POST", "/commit/")
+    with pytest.raises(ValueError, match=r"no answer from http.*All of it may be there, or nothing"):
+        push(staged, "ann/clip")
+    assert len(hub.commits("ann/clip")) == arrived
+    push(staged, "ann/clip")
+    assert len(hub.commits("ann/clip")) == 1
+
+
+def test_a_commit_of_somebody_else_meanwhile_is_not_overwritten(hub, staged, monkeypatch):
+    push(staged, "ann/clip")
+
+    def meanwhile(*_, **__):
+        repo = hub.repos["model", "ann/clip"]
+        repo.commit("main", "by hand", {**repo.find("main").files, "README.md": b"better"}, repo.branches["main"])
+        return []
+
+    monkeypatch.setattr(HfApi, "list_repo_files", meanwhile)
+    staged.add("extra.json", b"{}")
+    with pytest.raises(ValueError, match=r"it was changed meanwhile.*ann/clip is as it was"):
+        push(staged, "ann/clip")
+    assert hub.commits("ann/clip")[-1].title == "by hand"
+
+
+def test_without_a_token_or_with_a_wrong_one_the_message_says_so(hub, staged, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    with pytest.raises(ValueError, match="the token is not accepted"):
+        push(staged, "ann/clip")
+    monkeypatch.setattr(pushing, "get_token", lambda: None)
+    with pytest.raises(ValueError, match="There is no token"):
+        push(staged, "ann/clip")
+    assert not hub.repos
+
+
+def test_a_public_repository_is_pushed_to_only_if_that_is_said(hub, staged):
+    push(staged, "ann/clip", public=True)
+    assert not hub.repos["model", "ann/clip"].private
+    staged.add("extra.json", b"{}")
+    with pytest.raises(ValueError, match="everybody can see"):
+        push(staged, "ann/clip")
+    assert len(hub.commits("ann/clip")) == 1
+
+
+def test_a_branch_and_a_pull_request_leave_main_alone(hub, staged, monkeypatch):
+    push(staged, "ann/clip", public=True)
+    staged.add("extra.json", b"{}")
+    push(staged, "ann/clip", public=True, revision="next")
+    assert "extra.json" in hub.commits("ann/clip", branch="next")[-1].files
+    monkeypatch.setenv("HF_TOKEN", "hf_bob")
+    with pytest.raises(ValueError, match="may not write"):
+        push(staged, "ann/clip", public=True)
+    assert "/discussions/1" in push(staged, "ann/clip", public=True, create_pr=True)
+    assert len(hub.commits("ann/clip")) == 1 and "extra.json" in hub.commits("ann/clip", branch="refs/pr/1")[-1].files
+
+
+def test_adapters_are_pulled_and_loaded_apart_from_the_base(hub, saved, tmp_path):
+    trained = tiny_model_in_modes("vit", "bert", "frozen,lora")
+    for name, weight in trained.named_parameters():
+        if ".lora_B." in name:
+            weight.data.normal_()
+    trained.save_pretrained(saved, state_dict=merged_state_dict(trained))
+    save_adapter(trained, saved / "adapter")
+    push(stage_model(saved, tmp_path / "staged"), "ann/clip")
+    pulled = Path(snapshot_download("ann/clip", allow_patterns="adapter/*"))
+    assert [path.name for path in pulled.iterdir()] == ["adapter"]
+    model = tiny_model()
+    load_adapter(model, pulled / "adapter")
+    assert model.eval()(**tiny_batch()).logits_per_image.equal(trained.eval()(**tiny_batch()).logits_per_image)
+
+    shutil.rmtree(saved / "adapter")
+    push(stage_model(saved, tmp_path / "without"), "ann/clip")
+    assert not [name for name in hub.commits("ann/clip")[-1].files if name.startswith("adapter/")]
+
+
+def test_a_metric_becomes_a_space(hub, tmp_path):
+    folder = tmp_path / "pair_retrieval"
+    folder.mkdir()
+    (folder / "pair_retrieval.py").write_text("import json\nimport numpy as np\nfrom .ranking import ranks\n")
+    (folder / "README.md").write_text("---\ntitle: Pair retrieval\nsdk: gradio\n---\n")
+    (folder / "requirements.txt").write_text("numpy>=1.26\n")
+    with pytest.raises(ValueError, match=r"imports \.ranking, which is not in the folder"):
+        stage_metric(folder, tmp_path / "first")
+    (folder / "ranking.py").write_text("import scipy\n")
+    with pytest.raises(ValueError, match="imports scipy"):
+        stage_metric(folder, tmp_path / "second")
+    (folder / "ranking.py").write_text("ranks = None\n")
+    push_to_hub.main(["--metric", str(folder), "ann/pair_retrieval"])
+    (commit,) = hub.commits("ann/pair_retrieval", "space")
+    assert {"pair_retrieval.py", "ranking.py", "README.md", "requirements.txt"} < set(commit.files)
+
+
+def test_bad_rows_of_a_catalogue_are_not_pushed(hub, catalogue, capsys):
+    (catalogue / "3.png").write_bytes(b"no picture")
+    with pytest.raises(SystemExit, match=r"3\.png"):
+        push_to_hub.main(["--dataset", str(catalogue), "ann/movies"])
+    assert not hub.repos
+
+
+def test_a_path_of_this_machine_in_a_catalogue_is_named(catalogue, tmp_path):
+    rows = (catalogue / "metadata.jsonl").read_text()
+    (catalogue / "metadata.jsonl").write_text(rows.replace('"id": 4,', '"id": 4, "scan": "/home/ann/scans/4.tif",'))
+    with pytest.raises(ValueError, match=r"row 5.*scan: a path of this machine: /home/ann/scans/4\.tif"):
+        stage_dataset(catalogue, tmp_path / "staged")
+
+
+def test_one_folder_is_named(saved, capsys):
+    for arguments in (["ann/clip"], [str(saved), "ann/clip", "--dataset", str(saved)]):
+        with pytest.raises(SystemExit):
+            push_to_hub.main(arguments)
+        assert "name one folder" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_trainers_own_push_works(hub, catalogue, towers, tmp_path):
+    run = ["--max_steps", "1", "--per_device_train_batch_size", "4", "--use_cpu", "True", "--disable_tqdm", "True"]
+    target = ["--output_dir", str(tmp_path / "run"), "--push_to_hub", "True", "--hub_model_id", "ann/run"]
+    train.main(["--catalogue", str(catalogue), *towers, *run, *target])
+    assert {"model.safetensors", "training.json", *CODE} <= set(hub.commits("ann/run")[-1].files)
