@@ -15,8 +15,8 @@ from scripts.publishing_checks import check_imports, check_texts, is_local_path,
 
 # Of a saved folder: weights, configs, tokenizer, code, card, results, pictures. `*` does not cross a folder here.
 MODEL_FILES = (
-    *("*.safetensors", "*.json", "*.py", "*.txt", "*.model", "README.md", "LICENSE", "*.png", "*.jpg"),
-    *("report/*", "report/*/*", ".eval_results/*.yaml"),
+    *("*.safetensors", "*.json", "*.py", "*.txt", "*.model", "README.md", "LICENSE"),
+    *("report-*/*", ".eval_results/*.yaml"),
     *("adapter/*.safetensors", "adapter/*/*.safetensors", "adapter/*/*.json"),
 )
 NOT_FOR_OTHERS = ("trainer_state.json",)  # its log is in training.json too

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-NO_TEXTS = (".safetensors", ".model", ".png", ".jpg", ".jpeg", ".webp")
+NO_TEXTS = (".safetensors", ".model", ".parquet", ".png", ".jpg", ".jpeg", ".webp")
 MODULES = {"PIL": "pillow", "sklearn": "scikit-learn"}  # whose packages are called otherwise
 
 _SECRET = re.compile(

@@ -20,7 +20,7 @@ from tests.tiny import tiny_batch, tiny_model, tiny_model_in_modes, tiny_process
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 CARD = "---\nlicense: apache-2.0\n---\n# A model\n"
 CODE = ("configuration_posterclip", "lexical", "losses", "modeling_posterclip", "poster_text", "poster_words")
-CODE = {f"{name}.py" for name in (*CODE, "processing_posterclip", "towers")}
+CODE = {f"{name}.py" for name in (*CODE, "processing_posterclip", "sentence_posterclip", "towers")}
 
 
 @pytest.fixture
@@ -31,9 +31,12 @@ def saved(tmp_path):
     tiny_processor().save_pretrained(folder)
     record = {"catalogue": {"source": "/home/ann smith/movies"}, "model": {"text": r"C:\models\bert"}, "step": 1}
     (folder / "training.json").write_text(json.dumps(record))
-    (folder / "results-test.json").write_text('{"failed": ["7: cannot identify image file \'/data/posters/7.jpg\'"]}')
+    (folder / "report-test").mkdir()
+    (folder / "report-test" / "results.json").write_text(
+        '{"failed": ["7: cannot identify image file \'/data/posters/7.jpg\'"]}'
+    )
     (folder / "README.md").write_text(CARD)
-    Image.new("RGB", (4, 4)).save(folder / "contact_sheet.png")
+    Image.new("RGB", (4, 4)).save(folder / "report-test" / "map.png")
     for left in ("training_args.bin", "checkpoint-4/model.safetensors", "trainer_state.json", "notes.odt"):
         (folder / left).parent.mkdir(exist_ok=True)
         (folder / left).write_bytes(b"{}")
@@ -59,12 +62,13 @@ def test_a_saved_folder_goes_in_one_commit_without_what_is_not_for_others(hub, s
     repo, (commit,) = hub.repos["model", "ann/clip"], hub.commits("ann/clip")
     assert repo.private
     others = {"model.safetensors", "config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json"}
-    others |= {"README.md", "training.json", "results-test.json", "contact_sheet.png", "requirements.txt"}
+    others |= {"README.md", "training.json", "report-test/results.json", "report-test/map.png", "requirements.txt"}
+    others.add("modules.json")
     assert set(commit.files) == CODE | others | {".gitattributes"}
     assert commit.files["model.safetensors"] == (saved / "model.safetensors").read_bytes()
     record = json.loads(commit.files["training.json"])
     assert record == {"catalogue": {"source": "movies"}, "model": {"text": "bert"}, "step": 1}
-    assert json.loads(commit.files["results-test.json"]) == {"failed": ["7: cannot identify image file '7.jpg'"]}
+    assert json.loads(commit.files["report-test/results.json"]) == {"failed": ["7: cannot identify image file '7.jpg'"]}
     told = capsys.readouterr().out
     assert "left out: training_args.bin (a pickle)" in told and "/home/ann smith/movies becomes movies" in told
     assert f"(private, revision {commit.oid})" in told
