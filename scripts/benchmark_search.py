@@ -3,12 +3,9 @@
 Ratios are between measures of one run on one machine; what is searched is described in scripts/measure_search.py.
 """
 
-import platform
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-
-import torch
 
 from processing.results import write_results
 from scripts.arguments import parse, quiet_libraries, stop
@@ -47,8 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (ImportError, ValueError) as error:
         stop(error)
     print(table(section))
-    machine = {"processor": platform.machine(), "threads": torch.get_num_threads(), "faiss": version("faiss-cpu")}
-    write_results(options.output, {"machine": machine, "sections": {"search": section}})
+    write_results(options.output, {"faiss": version("faiss-cpu"), "sections": {"search": section}})
     print(f"\nResults are in {options.output}")
 
 
