@@ -200,19 +200,25 @@ def build(matcher: Matcher) -> tuple[Any, dict[str, Any]]:
             return "", HINT, ""
         try:
             reading = matcher.read(file)
+        except ValueError as error:
+            gr.Warning(str(error))  # an error would leave the answers of another poster there
+            return "", HINT, ""
+        tags = ""
+        try:
             tags = show_genres(matcher.tag(reading, genres)) if genres.strip() else ""
         except ValueError as error:
-            raise gr.Error(str(error), title="No poster", print_exception=False) from None
+            gr.Warning(str(error))
         return show_reading(reading, matcher.read_lines is not None), show_plots(matcher.plots(reading)), tags
 
     def find(plot: str) -> list[tuple[str, str]]:
         try:
             found = matcher.posters(plot)
         except ValueError as error:
-            raise gr.Error(str(error), title="No plot", print_exception=False) from None
+            gr.Warning(str(error))
+            return []
         if matcher.is_cut(plot):
             limit = matcher.processor.tokenizer.model_max_length
-            gr.Warning(f"The plot is cut: the model reads its first {limit} tokens.", title="A long plot")
+            gr.Warning(f"The plot is cut: the model reads its first {limit} tokens.")
         return [(movie["file"], f"{movie['title']} · {score:.3f}") for movie, score in found]
 
     def choose(event: gr.SelectData) -> str:
