@@ -1,0 +1,94 @@
+"""Show a model in the browser: `python scripts/app.py MODEL --catalogue FOLDER`.
+
+Drop a poster, get plots; type a plot, get posters. With `--space FOLDER` the app is written there as a Space, which
+can be pushed to the Hub as it is, and also runs at home: `python FOLDER/app.py`.
+"""
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from safetensors.numpy import save_file
+
+from modeling import PosterCLIPModel
+from processing import PosterCLIPProcessor
+from processing.catalogue import Catalogue
+from processing.processing_posterclip import to_rgb
+from scripts.arguments import POSTER_TEXT, USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
+from scripts.evaluation import embeddings
+from scripts.features import Encoder
+from scripts.space.app import EMBEDDINGS, METADATA, serve
+
+SPACE = Path(__file__).parent / "space"
+POSTER_SIZE = (800, 800)  # pixels at most
+
+
+@dataclass
+class AppArguments:
+    """Where to."""
+
+    space: Path | None = field(default=None, metadata={"help": "A new folder to write a Space to; nothing is shown."})
+
+
+def write_space(folder: Path, model: PosterCLIPModel, processor: PosterCLIPProcessor, catalogue: Catalogue) -> None:
+    """Write a folder that is a Space: the app, the model, and a catalogue with its embeddings.
+
+    Args:
+        folder: a new one.
+        model, processor: what is shown.
+        catalogue: its posters' text read, if the model reads posters.
+
+    Raises:
+        ValueError: the folder holds something.
+        OSError: it cannot be written.
+    """
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise ValueError(f"{folder} holds something: name a new folder for the Space.")
+    (folder / METADATA).parent.joinpath("posters").mkdir(parents=True)
+    for name in ("app.py", "style.css", "README.md", "requirements.txt"):
+        shutil.copy(SPACE / name, folder)
+    model.save_pretrained(folder / "model")
+    processor.save_pretrained(folder / "model")
+    movies = catalogue.movies(list(catalogue.splits))
+    model.eval().requires_grad_(False)
+    posters, plots = embeddings(Encoder(model, processor, dtype=model.dtype), movies)
+    save_file({"posters": posters, "plots": plots}, folder / EMBEDDINGS)
+    splits = [name for name, split in catalogue.splits.items() for _ in split]
+    rows = []
+    for number, (movie, split) in enumerate(zip(movies, splits, strict=True)):
+        poster = to_rgb(movie["image"])
+        poster.thumbnail(POSTER_SIZE)
+        name = f"posters/{number:06d}.jpg"
+        poster.save(folder / "catalogue" / name, quality=90)
+        about = {"title": movie["title"] or movie["id"], "plot": movie["plots"][0], "genres": movie["genres"] or []}
+        rows.append(json.dumps({"file_name": name, **about, "split": split}, ensure_ascii=False))
+    (folder / METADATA).write_text("\n".join(rows), encoding="utf-8")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Embed the catalogue, then write the Space or show it."""
+    quiet_libraries()
+    data, options, rest = parse((CatalogueArguments, AppArguments), arguments, positional="model")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.space or Path(temporary, "space")
+        try:
+            if not options.space and not find_spec("gradio"):
+                raise ImportError("The app needs gradio: pip install '.[app]' brings it.")
+            model, processor = load_model(rest.model)
+            catalogue = data.load()
+            if model.config.poster_text:
+                catalogue = catalogue.with_poster_text(POSTER_TEXT)
+            write_space(folder, model, processor, catalogue)
+            if options.space:
+                print(f"The Space is in {folder}; python {folder / 'app.py'} runs it")
+                return
+            serve(folder)
+        except USER_ERRORS as error:
+            stop(error)
+
+
+if __name__ == "__main__":
+    main()
