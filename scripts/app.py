@@ -13,11 +13,18 @@ from pathlib import Path
 
 from safetensors.numpy import save_file
 
-from modeling import PosterCLIPModel
-from processing import PosterCLIPProcessor
 from processing.catalogue import Catalogue
 from processing.processing_posterclip import to_rgb
-from scripts.arguments import POSTER_TEXT, USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
+from scripts.arguments import (
+    FEATURES,
+    POSTER_TEXT,
+    USER_ERRORS,
+    CatalogueArguments,
+    load_model,
+    parse,
+    quiet_libraries,
+    stop,
+)
 from scripts.evaluation import embeddings
 from scripts.features import Encoder
 from scripts.space.app import EMBEDDINGS, METADATA, serve
@@ -31,14 +38,15 @@ class AppArguments:
     """Where to."""
 
     space: Path | None = field(default=None, metadata={"help": "A new folder to write a Space to; nothing is shown."})
+    feature_cache: str = field(default=FEATURES, metadata={"help": "Folder of features to read and fill, or none."})
 
 
-def write_space(folder: Path, model: PosterCLIPModel, processor: PosterCLIPProcessor, catalogue: Catalogue) -> None:
+def write_space(folder: Path, encoder: Encoder, catalogue: Catalogue) -> None:
     """Write a folder that is a Space: the app, the model, and a catalogue with its embeddings.
 
     Args:
         folder: a new one.
-        model, processor: what is shown.
+        encoder: of the model and processor that are shown.
         catalogue: its posters' text read, if the model reads posters.
 
     Raises:
@@ -50,11 +58,10 @@ def write_space(folder: Path, model: PosterCLIPModel, processor: PosterCLIPProce
     (folder / METADATA).parent.joinpath("posters").mkdir(parents=True)
     for name in ("app.py", "style.css", "README.md", "requirements.txt"):
         shutil.copy(SPACE / name, folder)
-    model.save_pretrained(folder / "model")
-    processor.save_pretrained(folder / "model")
+    encoder.model.save_pretrained(folder / "model")
+    encoder.processor.save_pretrained(folder / "model")
     movies = catalogue.movies(list(catalogue.splits))
-    model.eval().requires_grad_(False)
-    posters, plots = embeddings(Encoder(model, processor, dtype=model.dtype), movies)
+    posters, plots = embeddings(encoder, movies)
     save_file({"posters": posters, "plots": plots}, folder / EMBEDDINGS)
     splits = [name for name, split in catalogue.splits.items() for _ in split]
     rows = []
@@ -81,7 +88,8 @@ def main(arguments: list[str] | None = None) -> None:
             catalogue = data.load()
             if model.config.poster_text:
                 catalogue = catalogue.with_poster_text(POSTER_TEXT)
-            write_space(folder, model, processor, catalogue)
+            model.eval().requires_grad_(False)
+            write_space(folder, Encoder(model, processor, cache=options.feature_cache, dtype=model.dtype), catalogue)
             if options.space:
                 print(f"The Space is in {folder}; python {folder / 'app.py'} runs it")
                 return

@@ -22,7 +22,8 @@ from modeling import PosterCLIPConfig, PosterCLIPModel
 from processing import PosterCLIPProcessor
 from processing.catalogue import Catalogue, load_catalogue
 
-# Where is kept what was read on posters, by their content.
+# Where features of frozen encoders are kept, and what was read on posters, by their content.
+FEATURES = str(Path(HF_HOME) / "posterclip")
 POSTER_TEXT = Path(HF_HOME) / "posterclip" / "poster_text"
 
 

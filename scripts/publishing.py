@@ -25,6 +25,8 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 # Without it, datasets would take posters called test-pilot.jpg for a split, and drop the others.
 ONE_SPLIT = {"configs": [{"config_name": "default", "data_files": "**"}]}
 METRIC_FILES = (".py", ".md", ".txt", ".json")
+SPACE_FILES = (*METRIC_FILES, *PICTURES, ".css", ".jsonl", ".safetensors")
+LARGE_JSON = ("tokenizer.json", "vocab.json")  # in which no path is
 # As in pyproject.toml: what the code in a saved folder imports, and what it does if it is there.
 REQUIREMENTS = (
     *("huggingface-hub>=2.0,<3", "numpy>=1.26,<3", "pillow>=11,<14", "torch>=2.6,<3", "transformers>=5.20,<6"),
@@ -91,7 +93,7 @@ def stage_model(source: Path, folder: Path) -> Staged:
         name = path.relative_to(source).as_posix()
         if path.suffix in PICKLES or not _is_for(name, MODEL_FILES) or name in NOT_FOR_OTHERS:
             staged.notes.append(f"left out: {name}{' (a pickle)' if path.suffix in PICKLES else ''}")
-        elif path.suffix == ".json" and path.name not in ("tokenizer.json", "vocab.json"):
+        elif path.suffix == ".json" and path.name not in LARGE_JSON:
             staged.add(name, without_paths(path, name, staged.notes))
         else:
             staged.add(name, path)
@@ -166,6 +168,31 @@ def stage_metric(source: Path, folder: Path) -> Staged:
     return staged
 
 
+def stage_space(source: Path, folder: Path) -> Staged:
+    """Choose and check the files of an app, as `scripts/app.py --space` writes it.
+
+    Raises:
+        ValueError: it is none, its code imports what it does not declare, or what others should not see lies in it.
+    """
+    if missing := [file for file in ("app.py", "README.md", "requirements.txt") if not (source / file).is_file()]:
+        raise ValueError(f"{source} is no app that can be pushed: there is no {missing[0]}.")
+    staged = Staged(folder, "space")
+    for path in _files(source):
+        name = path.relative_to(source).as_posix()
+        if path.suffix not in SPACE_FILES:
+            staged.notes.append(f"left out: {name}")
+        elif path.suffix == ".json" and path.name not in LARGE_JSON:
+            staged.add(name, without_paths(path, name, staged.notes))
+        else:
+            staged.add(name, path)
+    if not (sdk := space_sdk(staged)):
+        raise ValueError(f"{source}/README.md must begin with the metadata of a Space: it names no sdk.")
+    lines = (source / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    check_imports(folder, {sdk, *(package(line) for line in lines if line.strip())})
+    check_texts(folder, staged.files)
+    return staged
+
+
 def space_sdk(staged: Staged) -> str | None:
     """What runs a Space, as its card says."""
     return (metadata_load(staged.folder / "README.md") or {}).get("sdk")
@@ -177,7 +204,7 @@ def was_pushed(name: str, repo_type: str) -> bool:
         return False
     if repo_type == "model":
         return _is_for(name, MODEL_FILES)
-    return name.endswith((*PICTURES, ".jsonl", ".csv") if repo_type == "dataset" else METRIC_FILES)
+    return name.endswith((*PICTURES, ".jsonl", ".csv") if repo_type == "dataset" else SPACE_FILES)
 
 
 def _files(source: Path) -> list[Path]:

@@ -1,7 +1,8 @@
 """Push a model to the Hugging Face Hub: `python scripts/push_to_hub.py MODEL someone/posterclip`.
 
-A catalogue goes by `--dataset FOLDER someone/movies`, a metric by `--metric FOLDER someone/pair_retrieval`. All is
-checked before anything is sent, and goes in one commit; the repository is private if it is made here.
+A catalogue goes by `--dataset FOLDER someone/movies`, a metric by `--metric FOLDER someone/pair_retrieval`, an app by
+`--space FOLDER someone/app`. All is checked before anything is sent, and goes in one commit; the repository is private
+if it is made here.
 """
 
 import argparse
@@ -11,7 +12,7 @@ from pathlib import Path
 from transformers.hf_argparser import string_to_bool
 
 from scripts.arguments import USER_ERRORS, quiet_libraries, stop
-from scripts.publishing import stage_dataset, stage_metric, stage_model
+from scripts.publishing import stage_dataset, stage_metric, stage_model, stage_space
 from scripts.publishing_checks import check_loads
 from scripts.pushing import push
 
@@ -23,15 +24,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("repo", help="someone/name")
     parser.add_argument("--dataset", type=Path, help="instead of a model, a catalogue: metadata and posters")
     parser.add_argument("--metric", type=Path, help="instead of a model, the folder of a metric, as a Space")
+    parser.add_argument("--space", type=Path, help="instead of a model, an app that scripts/app.py --space wrote")
     parser.add_argument("--public", type=string_to_bool, default=False, help="True: everybody may see it")
     parser.add_argument("--revision", help="a branch, made if there is none; main by default")
     parser.add_argument("--create_pr", type=string_to_bool, default=False, help="True: open a pull request")
     parser.add_argument("--dry_run", type=string_to_bool, default=False, help="True: check and list, push nothing")
     options = parser.parse_args(arguments)
-    kinds = {stage_model: options.model, stage_dataset: options.dataset, stage_metric: options.metric}
+    kinds = {stage_model: options.model, stage_dataset: options.dataset}
+    kinds |= {stage_metric: options.metric, stage_space: options.space}
     given = [(stage, source) for stage, source in kinds.items() if source]
     if len(given) != 1:
-        parser.error("name one folder: MODEL, --dataset FOLDER or --metric FOLDER")
+        parser.error("name one folder: MODEL, --dataset, --metric or --space")
     quiet_libraries()
     (stage, source), *_ = given
     with tempfile.TemporaryDirectory() as folder:

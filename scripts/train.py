@@ -1,13 +1,11 @@
 """Train a PosterCLIP on a catalogue: `python scripts/train.py scripts/configs/seed.yaml --catalogue FOLDER`."""
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.constants import HF_HOME
 from transformers import TrainingArguments, set_seed
 
 from modeling import PosterCLIPModel
@@ -20,7 +18,16 @@ from processing.collation import MoviePairs, PairCollator, first_plots
 from processing.results import write_results
 from processing.retrieval import METRICS, trainer_metrics
 from processing.streaming import MovieStream, open_stream
-from scripts.arguments import POSTER_TEXT, USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
+from scripts.arguments import (
+    FEATURES,
+    POSTER_TEXT,
+    USER_ERRORS,
+    CatalogueArguments,
+    load_model,
+    parse,
+    quiet_libraries,
+    stop,
+)
 from scripts.features import add_features
 
 
@@ -121,7 +128,7 @@ class RunArguments(TrainingArguments):
         metadata={"help": "Pairs in the encoders at a time: less memory, more time, the same gradients."},
     )
     feature_cache: str = field(
-        default=os.path.join(HF_HOME, "posterclip"),
+        default=FEATURES,
         metadata={"help": "Folder for the features of frozen encoders; none: frozen encoders run in every step."},
     )
     layer_decay: float | None = field(

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from modeling import PosterCLIPModel
 from processing.catalogue import load_catalogue
 from scripts import app
+from scripts.publishing import stage_space
 from scripts.space.app import MAX_LETTERS, Matcher, Reading, serve, show_genres, show_plots, show_reading
 from tests.elsewhere import run_without_clone
 from tests.tiny import tiny_model, tiny_processor
@@ -54,6 +55,17 @@ def test_a_space_is_a_folder_with_all_it_needs(space):
     card = (space / "README.md").read_text()
     assert card.startswith("---\ntitle: ") and "sdk: gradio" in card and "app_file: app.py" in card
     assert len(load_catalogue(str(space / "catalogue")).splits["test"]) == 6
+
+
+def test_a_space_can_be_pushed_as_it_is(space, tmp_path):
+    staged = stage_space(space, tmp_path)
+    files = {path.relative_to(space).as_posix() for path in space.rglob("*") if path.is_file()}
+    assert staged.repo_type == "space" and set(staged.files) == files and staged.notes == []
+
+
+def test_a_folder_that_is_no_app_is_not_pushed(space, tmp_path):
+    with pytest.raises(ValueError, match=r"is no app that can be pushed: there is no app\.py"):
+        stage_space(space / "catalogue", tmp_path)
 
 
 @pytest.mark.slow
