@@ -5,6 +5,7 @@ from pathlib import Path
 
 from processing.card import eval_results, fill_card
 from processing.results import read_results
+from scripts.ablations import table
 from scripts.arguments import USER_ERRORS, parse, quiet_libraries, stop
 from scripts.evaluation import RESULTS
 
@@ -20,8 +21,8 @@ class CardArguments:
         default=None,
         metadata={"help": "The catalogue's name on the Hub, if it is there: for .eval_results beside the card."},
     )
-    beside: list[Path] = field(
-        default_factory=list, metadata={"help": "Results of other models on the same pool, for a table."}
+    beside: Path | None = field(
+        default=None, metadata={"help": "Results of scripts/ablations.py on the same pool, for a table of them."}
     )
     output: Path | None = field(default=None, metadata={"help": "The card; README.md beside the weights by default."})
 
@@ -36,8 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
         if not options.output and not Path(results["model"]).is_dir():
             raise ValueError(f"{results['model']} is no folder: name by --output where the card shall be.")
         output = options.output or Path(results["model"]) / "README.md"
-        found = {path: read_results(path) for path in options.beside}
-        beside = {of.get("label", path.stem): of for path, of in found.items()}
+        beside = table(options.beside) if options.beside else None
         output.write_text(fill_card(results, options.name or results["model"], beside), encoding="utf-8")
         if options.dataset:
             entries = output.parent / ".eval_results" / "posterclip.yaml"
