@@ -227,7 +227,13 @@ def build(matcher: Matcher) -> tuple[Any, dict[str, Any]]:
     examples, count = matcher.examples, f"{len(matcher.movies):,}"
     origin = " of the test split" if examples[0]["split"] == "test" else ""
     note = "the score is a cosine similarity, from -1 to 1, and no probability: there is always a best one."
-    shelf = {"show_label": False, "interactive": False, "height": "auto", "buttons": [], "elem_classes": "shelf"}
+    shelf: dict[str, Any] = {
+        "show_label": False,
+        "interactive": False,
+        "height": "auto",
+        "buttons": [],
+        "elem_classes": "shelf",
+    }
     gr.set_static_paths([Path(movie["file"]).parent for movie in examples[:1]])
     with gr.Blocks(title="PosterCLIP", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         gr.Markdown(f"# PosterCLIP\nPosters find plots, and plots find posters, among {count} movies.", elem_id="head")
@@ -251,7 +257,7 @@ def build(matcher: Matcher) -> tuple[Any, dict[str, Any]]:
             gr.Examples([movie["plot"] for movie in examples[:3]], plot, label=f"Or a plot{origin}")
             gr.Markdown(f"### Posters\nThe best of {count}; {note}")
             posters = gr.Gallery(elem_id="posters", **shelf)
-        queue = {"concurrency_limit": 2, "concurrency_id": "model"}
+        queue: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "model"}
         gallery.select(choose, None, file, queue=False, api_visibility="private")
         gr.on([file.change, genres.submit], look, [file, genres], [read, plots, tags], api_name="plots", **queue)
         button.click(find, plot, posters, api_name="posters", **queue)
@@ -273,10 +279,9 @@ def theme() -> Any:
     import gradio as gr
 
     fonts = ["ui-sans-serif", "system-ui", "Helvetica Neue", "Arial", "sans-serif"]
-    greens = [GREEN_PAPER, "#cfe8d8", "#a6d3b8", "#74b791", "#459a6b", GREEN, GREEN, GREEN_DARK, "#124b2f", "#0d3622"]
-    return gr.themes.Base(
-        primary_hue=gr.themes.Color(*greens, "#08251a"), neutral_hue="stone", radius_size="lg", font=fonts
-    ).set(
+    shades = [GREEN_PAPER, "#cfe8d8", "#a6d3b8", "#74b791", "#459a6b", GREEN, GREEN]
+    shades += [GREEN_DARK, "#124b2f", "#0d3622", "#08251a"]
+    return gr.themes.Base(primary_hue=gr.themes.Color(*shades), neutral_hue="stone", radius_size="lg", font=fonts).set(
         body_background_fill=PAPER,
         body_text_color=INK,
         body_text_color_subdued=SOFT,
