@@ -1,6 +1,6 @@
 """What goes to the Hub: a folder is staged, a copy made of what will be there, and the copy is checked.
 
-Nothing is pushed that a check has not seen: `pushing` takes what `stage_model`, `stage_dataset` or `stage_metric` made.
+Nothing is pushed that a check has not seen: `pushing` takes what a function here made, `stage_model` for one.
 """
 
 from dataclasses import dataclass, field
@@ -149,23 +149,9 @@ def stage_metric(source: Path, folder: Path) -> Staged:
     """Choose and check the files of a metric: NAME/NAME.py, README.md with an `sdk`, requirements.txt.
 
     Raises:
-        ValueError: a file is missing, or its code imports what it does not declare.
+        ValueError: as `stage_space`.
     """
-    name = source.resolve().name
-    if missing := [file for file in (f"{name}.py", "README.md", "requirements.txt") if not (source / file).is_file()]:
-        raise ValueError(f"{source} is no metric that can be pushed: there is no {missing[0]}.")
-    staged = Staged(folder, "space")
-    for path in _files(source):
-        if path.suffix in METRIC_FILES:
-            staged.add(path.relative_to(source).as_posix(), path)
-        else:
-            staged.notes.append(f"left out: {path.relative_to(source).as_posix()}")
-    if not space_sdk(staged):
-        raise ValueError(f"{source}/README.md must begin with the metadata of a Space: it names no sdk.")
-    lines = (source / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    check_imports(folder, {package(line) for line in lines if line.strip() and not line.startswith("#")})
-    check_texts(folder, staged.files)
-    return staged
+    return _stage_space(source, folder, "metric", f"{source.resolve().name}.py", METRIC_FILES)
 
 
 def stage_space(source: Path, folder: Path) -> Staged:
@@ -174,12 +160,16 @@ def stage_space(source: Path, folder: Path) -> Staged:
     Raises:
         ValueError: it is none, its code imports what it does not declare, or what others should not see lies in it.
     """
-    if missing := [file for file in ("app.py", "README.md", "requirements.txt") if not (source / file).is_file()]:
-        raise ValueError(f"{source} is no app that can be pushed: there is no {missing[0]}.")
+    return _stage_space(source, folder, "app", "app.py", SPACE_FILES)
+
+
+def _stage_space(source: Path, folder: Path, kind: str, code: str, suffixes: tuple[str, ...]) -> Staged:
+    if missing := [file for file in (code, "README.md", "requirements.txt") if not (source / file).is_file()]:
+        raise ValueError(f"{source} is no {kind} that can be pushed: there is no {missing[0]}.")
     staged = Staged(folder, "space")
     for path in _files(source):
         name = path.relative_to(source).as_posix()
-        if path.suffix not in SPACE_FILES:
+        if path.suffix not in suffixes:
             staged.notes.append(f"left out: {name}")
         elif path.suffix == ".json" and path.name not in LARGE_JSON:
             staged.add(name, without_paths(path, name, staged.notes))
@@ -188,7 +178,7 @@ def stage_space(source: Path, folder: Path) -> Staged:
     if not (sdk := space_sdk(staged)):
         raise ValueError(f"{source}/README.md must begin with the metadata of a Space: it names no sdk.")
     lines = (source / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    check_imports(folder, {sdk, *(package(line) for line in lines if line.strip())})
+    check_imports(folder, {sdk, *(package(line) for line in lines if line.strip() and not line.startswith("#"))})
     check_texts(folder, staged.files)
     return staged
 

@@ -18,6 +18,7 @@ from tests.hub import Repo
 from tests.tiny import tiny_model, tiny_processor
 
 SCRIPT = Path(__file__).with_name("use_hub.py")
+METRIC = Path(__file__).parents[2] / "processing" / "pair_retrieval"
 
 
 @pytest.fixture
@@ -80,6 +81,22 @@ def test_models_and_movies_are_used_from_the_hub_and_then_without_it(hub, pushed
     assert sorted(told["online"]["splits"]) == sorted(row["split"] for row in rows)
     assert math.isfinite(told["online"]["loss"])
     assert (tmp_path / "online" / "modeling_posterclip.py").is_file()
+
+
+@pytest.mark.slow
+def test_the_metric_is_a_space_that_evaluate_loads_by_its_name(hub, tmp_path):
+    push_to_hub.main(["--metric", str(METRIC), "ann/pair_retrieval", "--public", "True"])
+    (commit,) = hub.commits("ann/pair_retrieval", "space")
+    assert {"README.md", "requirements.txt", "app.py", "pair_retrieval.py", "ranking.py"} <= set(commit.files)
+    script = tmp_path / "judge.py"
+    script.write_text(
+        "import no_clone\n"
+        "import evaluate\n"
+        'metric = evaluate.load("ann/pair_retrieval")\n'
+        'print(metric.compute(predictions=[[1], [3]], references=["jaws", "alien"], pool_size=10)["R@1"])\n'
+    )
+    variables = {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0"}
+    assert run_without_clone(script, cwd=tmp_path, cache=tmp_path / "cache", **variables) == "0.5\n"
 
 
 def test_a_snapshot_is_the_pinned_one_though_its_download_was_cut(hub, pushed, tmp_path):

@@ -234,11 +234,13 @@ def test_adapters_are_pulled_and_loaded_apart_from_the_base(hub, saved, tmp_path
     assert not [name for name in hub.commits("ann/clip")[-1].files if name.startswith("adapter/")]
 
 
-def test_a_metric_becomes_a_space(hub, tmp_path):
+def test_a_metric_that_others_could_not_load_is_refused(tmp_path):
     folder = tmp_path / "pair_retrieval"
     folder.mkdir()
     (folder / "pair_retrieval.py").write_text("import json\nimport numpy as np\nfrom .ranking import ranks\n")
     (folder / "README.md").write_text("---\ntitle: Pair retrieval\nsdk: gradio\n---\n")
+    with pytest.raises(ValueError, match=r"no metric that can be pushed: there is no requirements\.txt"):
+        stage_metric(folder, tmp_path / "zeroth")
     (folder / "requirements.txt").write_text("numpy>=1.26\n")
     with pytest.raises(ValueError, match=r"imports \.ranking, which is not in the folder"):
         stage_metric(folder, tmp_path / "first")
@@ -246,9 +248,9 @@ def test_a_metric_becomes_a_space(hub, tmp_path):
     with pytest.raises(ValueError, match="imports scipy"):
         stage_metric(folder, tmp_path / "second")
     (folder / "ranking.py").write_text("ranks = None\n")
-    push_to_hub.main(["--metric", str(folder), "ann/pair_retrieval"])
-    (commit,) = hub.commits("ann/pair_retrieval", "space")
-    assert {"pair_retrieval.py", "ranking.py", "README.md", "requirements.txt"} < set(commit.files)
+    (folder / "README.md").write_text("# Pair retrieval\n")
+    with pytest.raises(ValueError, match="names no sdk"):
+        stage_metric(folder, tmp_path / "third")
 
 
 def test_bad_rows_of_a_catalogue_are_not_pushed(hub, catalogue, capsys):
