@@ -212,9 +212,11 @@ def test_a_16_bit_encoder_has_adapters_of_32_bits_and_is_merged_to_16(tmp_path):
     adapters = {name: weight for name, weight in model.named_parameters() if ".lora_" in name}
     assert all(weight.dtype == torch.float32 for weight in adapters.values())
     assert all(weight.grad is not None for weight in adapters.values())
-    assert {weight.dtype for weight in merged_state_dict(model).values()} == {torch.bfloat16}
-    save_adapter(model, tmp_path)
     again = tiny_model().to(torch.bfloat16)
+    merged, plain = merged_state_dict(model), again.state_dict()
+    assert {name: weight.dtype for name, weight in merged.items()} == {name: of.dtype for name, of in plain.items()}
+    assert merged["vision_model.embeddings.cls_token"].dtype == torch.bfloat16
+    save_adapter(model, tmp_path)
     load_adapter(again, tmp_path)
     assert_equal(outputs(again), outputs(model))
 

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -125,7 +126,9 @@ def test_two_processes_write_what_one_writes(flags, tmp_path):
     embed.main(flags)
     flags[flags.index("--output") + 1] = str(tmp_path / "two")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    done = subprocess.run([*launch, "-m", "scripts.embed", *flags], cwd=ROOT, capture_output=True, text=True)
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # torchrun gives one, and the last bits depend on it
+    command = [*launch, "-m", "scripts.embed", *flags]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | threads, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("3 of 3 files new") == 1  # they know of each other
     assert table(tmp_path / "two") == table(tmp_path / "index")
