@@ -246,7 +246,8 @@ def load_catalogue(
     given = {movie.get("split") for movie in movies} - {None}
     split_by = found.split_by
     if not given:
-        split_by = f"series, {TOGETHER} (seed {seed}, sizes {dict(SPLIT_SIZES)})"
+        sizes = ", ".join(f"{name} {size:.0%}" for name, size in SPLIT_SIZES.items())
+        split_by = f"series, {TOGETHER} (seed {seed}, {sizes})"
         series, plots = ([movies[index][name] for index in good] for name in ("series", "plots"))
         series = join_series(series, plots, np.stack([thumbnails[index] for index in good]))
         try:
