@@ -31,19 +31,30 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("real")
 
 
+def part(folder: Path, most: dict[str, int | None]) -> list[str]:
+    """Flags that name some of the movies alone, so many of each split: every run reads and checks all there are."""
+    source = Path(os.environ["POSTERCLIP_MOVIES"])
+    rows = [json.loads(line) for line in (source / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
+    chosen = []
+    for split, count in most.items():
+        chosen += [row for row in rows if row["split"] == split][:count]
+    for row in chosen:
+        (folder / row["file_name"]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / row["file_name"], folder / row["file_name"])
+    if (source / "poster_text.jsonl").is_file():
+        shutil.copyfile(source / "poster_text.jsonl", folder / "poster_text.jsonl")
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, chosen)), encoding="utf-8")
+    return ["--catalogue", str(folder), "--plot_columns", "intro", "--train_splits", "validation"]
+
+
 @pytest.fixture(scope="module")
 def movies(folder) -> list[str]:
-    """Flags that name the movies of validation and test alone: every run reads and checks all there are."""
-    source, few = Path(os.environ["POSTERCLIP_MOVIES"]), folder / "movies"
-    rows = [json.loads(line) for line in (source / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
-    held_out = [row for row in rows if row["split"] in ("validation", "test")]
-    for row in held_out:
-        (few / row["file_name"]).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / row["file_name"], few / row["file_name"])
-    if (source / "poster_text.jsonl").is_file():
-        shutil.copyfile(source / "poster_text.jsonl", few / "poster_text.jsonl")
-    (few / "metadata.jsonl").write_text("\n".join(map(json.dumps, held_out)), encoding="utf-8")
-    return ["--catalogue", str(few), "--plot_columns", "intro", "--train_splits", "validation"]
+    return part(folder / "movies", {"validation": None, "test": None})
+
+
+@pytest.fixture(scope="module")
+def few_movies(folder) -> list[str]:
+    return part(folder / "few", {"validation": 128, "test": 8})
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +71,8 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
     return load_file(path / "model.safetensors")
 
 
-def test_the_cache_gives_the_weights_of_encoders_that_run_in_every_step(movies, towers, tmp_path):
-    settings = [str(SEED), *movies, *towers, "--num_train_epochs", "2", "--per_device_train_batch_size", "64"]
+def test_the_cache_gives_the_weights_of_encoders_that_run_in_every_step(few_movies, towers, tmp_path):
+    settings = [str(SEED), *few_movies, *towers, "--num_train_epochs", "2", "--per_device_train_batch_size", "64"]
     train.main([*settings, "--feature_cache", "none", "--output_dir", str(tmp_path / "without")])
     train.main([*settings, "--output_dir", str(tmp_path / "cold")])
     train.main([*settings, "--output_dir", str(tmp_path / "warm")])
@@ -71,8 +82,8 @@ def test_the_cache_gives_the_weights_of_encoders_that_run_in_every_step(movies, 
 
 
 @pytest.mark.parametrize("loss", ["contrastive", "sigmoid"])
-def test_chunks_and_two_processes_give_the_weights_of_one_batch(loss, movies, towers, tmp_path):
-    settings = [str(SEED), *movies, *towers, "--text_mode", "last-1", "--loss", loss, "--num_train_epochs", "1"]
+def test_chunks_and_two_processes_give_the_weights_of_one_batch(loss, few_movies, towers, tmp_path):
+    settings = [str(SEED), *few_movies, *towers, "--text_mode", "last-1", "--loss", loss, "--num_train_epochs", "1"]
     settings += ["--optim", "sgd", "--use_cpu", "True"]  # Adam makes a step of any gradient's rounding
 
     def run(name: str, *flags: str) -> list[str]:
