@@ -37,7 +37,7 @@ def table(section: Section) -> str:
 
 def tables(results: dict[str, Any]) -> str:
     """All that is printed, from what the JSON file holds."""
-    return "\n\n".join(table(results["sections"][name]) for name in SECTIONS if name in results["sections"])
+    return "\n\n".join(map(table, results["sections"].values()))
 
 
 def cell(value: str | float) -> str:
