@@ -78,8 +78,9 @@ def test_the_tables_are_those_of_the_result_files(name):
         assert format_table(seed_rows(results["seed_protocol"])) in README
 
 
-@pytest.mark.parametrize("name", ["benchmark", "gradient_cache", "retrieval_benchmark"])
+@pytest.mark.parametrize("name", ["benchmark", "gradient_cache", "retrieval_benchmark", "search_benchmark"])
 def test_the_benchmarks_tables_are_those_of_its_result_files(name):
+    assert load(name)["sections"]
     assert tables(load(name)) in README
 
 
