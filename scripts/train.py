@@ -151,6 +151,17 @@ class RunArguments(TrainingArguments):
     )
     remove_unused_columns: bool = field(default=False, metadata={"help": "The collator reads the raw columns."})
 
+    def __post_init__(self) -> None:
+        """As in transformers, which takes every metric but a loss for better the greater it is; of a rank, less is."""
+        given = self.greater_is_better
+        super().__post_init__()
+        greater = not (self.metric_for_best_model or "loss").endswith(("loss", "rank"))
+        if given not in (None, greater):
+            raise ValueError(
+                f"greater_is_better: {'more' if greater else 'less'} {self.metric_for_best_model} is better."
+            )
+        self.greater_is_better = greater
+
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, save and record one run."""
