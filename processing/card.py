@@ -54,6 +54,7 @@ def fill_card(results: Mapping[str, Any], name: str, beside: Mapping[str, Mappin
         reads=model.get("poster_text"),
         lexical_dim=model.get("lexical_dim"),
         judged=f"{metrics['pool']['image_to_text']:,} movies of `{data}` ({split}) as pool{hidden(results)}.",
+        seen=results.get("seen"),
         pool_table=format_table(pool_rows(metrics)),
         size_table=format_table(pool_size_rows(results["pool_sizes"])),
         beside_table=format_table(ablation_rows(beside)) if beside else "",

@@ -21,7 +21,6 @@ def blank_lettering(image: Image.Image, lines: Sequence[Mapping[str, Any]]) -> I
     Args:
         image: a poster of any size and mode; boxes are about what `to_rgb` makes of it.
         lines: what is printed on it, each line with a `box`: left, top, right and bottom as shares of width and height.
-            One without a box, nobody knows where, stays.
 
     Returns:
         An RGB image of the same size; outside of the boxes every pixel is what it was.
@@ -35,7 +34,7 @@ def blank_lettering(image: Image.Image, lines: Sequence[Mapping[str, Any]]) -> I
     """
     pixels = np.array(to_rgb(image))
     height, width = pixels.shape[:2]
-    for line in [line for line in lines if line["box"] is not None]:
+    for line in lines:
         box = np.asarray(line["box"], dtype=float) * [width, height, width, height]
         margin = ENLARGED * (box[3] - box[1])
         left, top = np.maximum(np.floor(box[:2] - margin), 0).astype(int)
@@ -55,13 +54,20 @@ def with_blank_lettering(movies: Dataset) -> Dataset:
     of the blanked one. Of a folder of posters they are held in memory.
 
     Raises:
-        ValueError: there is no column `poster_text`, or a poster has not been read (null).
+        ValueError: there is no column `poster_text`, a poster has not been read (null), or nobody says where on it a
+            line stands (without a box).
     """
     if "poster_text" not in movies.column_names:
         raise ValueError("blank_lettering: the movies have no column poster_text to say where lettering is.")
     if unread := [name for name, lines in zip(movies["id"], movies["poster_text"], strict=True) if lines is None]:
         named = f"{len(unread)}, first {unread[0]}"
         raise ValueError(f"blank_lettering: there are posters that have not been read (poster_text is null): {named}")
+    texts = zip(movies["id"], movies["poster_text"], strict=True)
+    if placeless := [name for name, lines in texts if any(line["box"] is None for line in lines)]:
+        named = f"{len(placeless)}, first {placeless[0]}"
+        raise ValueError(
+            f"blank_lettering: there are posters whose poster_text has no boxes, as OCR gives them: {named}"
+        )
 
     def blank(row: Mapping[str, Any]) -> dict[str, Any]:
         return {"image": blank_lettering(row["image"], row["poster_text"]), "poster_text": []}

@@ -79,7 +79,8 @@ def write_pictures(
         "best": (
             "The most clearly found posters",
             sheets.best_rows(embeds, pool.image_to_text),
-            "Right plot first, and furthest ahead of the second. Chosen because they went well: no sample.",
+            "By the rank of the right plot, then by how far the first plot leads the second. Chosen because they went well: "
+            "no sample.",
         ),
         "worst": (
             "The worst found posters",

@@ -11,7 +11,7 @@ from .contact_sheet import Answer, contact_sheet
 from .pair_retrieval.ranking import Embeddings, Ranks
 from .retrieval import PoolResult, top_answers
 
-SHEET_POSTERS = 12
+SHEET_POSTERS, SHEET_ANSWERS = 12, 3
 
 
 def spread_rows(count: int) -> NDArray[np.intp]:
@@ -48,6 +48,22 @@ def best_rows(embeds: tuple[Embeddings, Embeddings], ranks: Ranks) -> NDArray[np
     return np.lexsort((scores[:, -1] - scores[:, 0], ranks))[:SHEET_POSTERS]
 
 
+def shown_answers(
+    movies: Dataset, embeds: tuple[Embeddings, Embeddings], pool: PoolResult, rows: NDArray[np.intp]
+) -> list[list[Answer]]:
+    """The three best plots of the posters in these rows, best first; among equal scores the right one comes last."""
+    images, texts = embeds
+    titles, plots = movies["title"], [plots[0] for plots in movies["plots"]]
+    answers = []
+    for row, *best in zip(rows, *top_answers(images[rows], texts, SHEET_ANSWERS + 1), strict=True):
+        found = [Answer(titles[j], plots[j], float(score), bool(j == row)) for j, score in zip(*best, strict=True)]
+        shown = [answer for answer in found if not answer.right]
+        place = int(pool.image_to_text[row]) - 1
+        shown[place:place] = [answer for answer in found if answer.right]
+        answers.append(shown[:SHEET_ANSWERS])
+    return answers
+
+
 def draw_sheet(
     movies: Dataset,
     embeds: tuple[Embeddings, Embeddings],
@@ -55,17 +71,11 @@ def draw_sheet(
     rows: NDArray[np.intp],
     heading: str,
 ) -> Image.Image:
-    """A contact sheet of the posters in these rows, each with its three best plots and the rank of the right one.
+    """A contact sheet of the posters in these rows, each with its `shown_answers` and the rank of the right one.
 
     `embeds` are those of posters and of plots, (movies, dim) each; `pool` is what `evaluate_pool` makes of them.
     """
-    images, texts = embeds
-    indices, scores = top_answers(images[rows], texts, 3)
-    titles, plots = movies["title"], [plots[0] for plots in movies["plots"]]
-    answers = [
-        [Answer(titles[j], plots[j], float(score), bool(j == row)) for j, score in zip(*best, strict=True)]
-        for row, *best in zip(rows, indices, scores, strict=True)
-    ]
+    titles, answers = movies["title"], shown_answers(movies, embeds, pool, rows)
     posters = [movies[int(row)]["image"] for row in rows]
     ranks = [int(rank) for rank in pool.image_to_text[rows]]
     footer = "The number beside a plot is its cosine similarity. A tie counts against the model."

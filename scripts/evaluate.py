@@ -83,6 +83,7 @@ def evaluate(judge: Judge, folder: Path, report: ReportArguments) -> Evaluation:
     tables = format_tables(report_tables(evaluation.results))
     print(f"\n{judge.name} on {judge.options.split}; a tie counts against the model\n\n{tables}")
     (folder / "tables.md").write_text(f"{tables}\n", encoding="utf-8")
+    (folder / PAGE).unlink(missing_ok=True)  # of an evaluation before this one
     if report.page:
         pictures = write_pictures(folder, judge.movies, embeds, evaluation.pool, evaluation.results)
         write_page(folder / PAGE, evaluation.results, pictures)

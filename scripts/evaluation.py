@@ -121,6 +121,7 @@ class Judge:
         self.judged = [split for split in JUDGED if split in catalogue.splits] if options.seed_protocol else []
         splits = dict.fromkeys([options.split, *self.judged])
         self.prints = {split: fingerprint(catalogue.movies([split])) for split in splits}
+        self.seen = was_trained_on(self.record, catalogue, options.split, self.prints[options.split])
         if self.model.config.poster_text:
             catalogue = catalogue.with_poster_text(POSTER_TEXT)
         self.catalogue = catalogue
@@ -133,6 +134,11 @@ class Judge:
         self.trained = options.trained_splits or self.record["train_splits"]
         if self.judged and (strange := set(self.trained) - set(self.judged)):
             raise ValueError(f"trained_splits: {', '.join(sorted(strange))} is none of {', '.join(self.judged)}.")
+        if self.judged and not options.trained_splits and self.record.get("data_fingerprint") and self.seen is None:
+            raise ValueError(
+                f"seed_protocol: {name} was trained on other movies than {', '.join(self.trained)} of "
+                f"{catalogue.source}, or on other plots of them. Say by --trained_splits what it was trained on."
+            )
         check_sizes(options.pool_sizes or [], len(self.movies))
         if options.one_to_one:
             pair_orders(self.movies["id"], self.movies["id"])
@@ -158,6 +164,7 @@ class Judge:
             "catalogue": self.catalogue.report(),
             "data_fingerprint": self.prints,
             "training": self.record["training"],
+            "seen": self.seen,
             "metrics": {**pool.summary(), "intervals": bootstrap_intervals(pool, seed=0)},
             "pool_sizes": {name: pool_size_metrics(of, count, sizes) for name, of in ranks.items()},
             "groups": group_metrics(pool, movies),
@@ -183,6 +190,24 @@ def training_record(model: Path) -> dict[str, Any]:
     told = {name: value for name, value in record.items() if name not in ("log", "config", "arguments", "best_metric")}
     told["arguments"] = {name: record["arguments"][name] for name in PROCEDURE if name in record.get("arguments", {})}
     return {**record, "training": told}
+
+
+def was_trained_on(record: dict[str, Any], catalogue: Catalogue, split: str, print_of_split: str) -> bool | None:
+    """Whether a model was trained on the movies of a split; None if that is not known.
+
+    Args:
+        record: what `training_record` gives.
+        catalogue: that holds the split.
+        split: its name.
+        print_of_split: its fingerprint. Names of catalogues and splits say nothing: what they hold may have changed.
+    """
+    recorded = record.get("data_fingerprint") or {}
+    if print_of_split in recorded.values():
+        return True
+    known = recorded and all(
+        name in catalogue.splits and fingerprint(catalogue.movies([name])) == of for name, of in recorded.items()
+    )
+    return False if known else None
 
 
 def embeddings(encoder: Encoder, movies: Dataset) -> tuple[Embeddings, Embeddings]:

@@ -1,4 +1,5 @@
 import os
+import shutil
 import tempfile
 
 # The tests' own, so that they neither read nor fill anybody's caches.
@@ -16,6 +17,23 @@ from transformers.utils import logging
 logging.set_verbosity_error()
 logging.disable_progress_bar()
 datasets.disable_progress_bars()
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A browser that starts no traffic of its own."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if not found:
+        pytest.skip(f"none of {', '.join(BROWSERS)} is on the PATH")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=flags)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(autouse=True)

@@ -72,6 +72,7 @@ def evaluation(noise=1.5):
             "data_fingerprint": {"train": "7a2c" * 16},
             "arguments": {"learning_rate": 0.00123},
         },
+        "seen": False,
         "versions": {"python": "3.11.7"},
         "time": "2026-01-02T03:04:05+00:00",
         "code": {"commit": "c0ffee" * 6, "dirty": True},

@@ -73,6 +73,11 @@ def test_a_reader_learns_what_was_judged_and_how_it_was_trained(results):
     assert [word for word in words if word not in card] == []
 
 
+def test_numbers_that_are_memory_are_called_so(results):
+    assert "memory, not skill" not in fill_card(results, "someone/posterclip")
+    assert "memory, not skill" in fill_card({**results, "seen": True}, "someone/posterclip")
+
+
 def test_no_path_of_a_disk_is_told(results):
     assert "/home" not in fill_card(results, "someone/posterclip")
 

@@ -1,7 +1,8 @@
 import numpy as np
 
 from processing.retrieval import evaluate_pool
-from processing.sheets import best_rows, spread_rows, worst_rows
+from processing.sheets import best_rows, shown_answers, spread_rows, worst_rows
+from tests.processing.evaluations import movies
 from tests.processing.test_retrieval import unit
 
 
@@ -25,3 +26,17 @@ def test_the_best_rows_lead_with_the_widest_margin_among_those_found_first():
     scores = np.sort(posters @ plots.T, axis=1)
     lead = np.where(found == 1, scores[:, -1] - scores[:, -2], -1)
     assert best_rows((posters, plots), found).tolist() == np.argsort(-lead)[:12].tolist()
+
+
+def test_the_right_answer_stands_where_its_rank_says_also_among_equal_scores():
+    rows = movies().select(range(6))
+    posters = plots = np.eye(6)[[0, 0, 0, 3, 3, 5]]  # three plots are equal, and two
+    pool = evaluate_pool(posters, plots, range(6), range(6))
+    assert pool.image_to_text.tolist() == [3, 3, 3, 2, 2, 1]
+    right = [
+        [answer.right for answer in answers] for answers in shown_answers(rows, (posters, plots), pool, np.arange(6))
+    ]
+    assert [of.index(True) + 1 for of in right] == [3, 3, 3, 2, 2, 1]
+    pool = evaluate_pool(posters[[0] * 6], plots[[0] * 6], range(6), range(6))
+    (answers,) = shown_answers(rows, (posters[[0] * 6], plots[[0] * 6]), pool, np.array([0]))
+    assert len(answers) == 3 and not any(answer.right for answer in answers)

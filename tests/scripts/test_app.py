@@ -1,5 +1,4 @@
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from scripts.space.app import MAX_LETTERS, Matcher, Reading, serve, show_genres,
 from tests.elsewhere import run_without_clone
 from tests.tiny import tiny_model, tiny_processor
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 HARM = "<script>alert('x')</script>"
 
 
@@ -161,19 +159,6 @@ def address(space):
     page = serve(space, prevent_thread_lock=True, quiet=True)
     yield page.local_url
     page.close()
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    sync_api = pytest.importorskip("playwright.sync_api")
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if not found:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is on the PATH")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=flags)
-        yield browser
-        browser.close()
 
 
 def drop(page, file):

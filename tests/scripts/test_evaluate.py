@@ -22,8 +22,8 @@ LETTERS = "abcdefghijklmnopqr"
 def judge(model: str, catalogue: Path, *flags: str) -> dict:
     """The results of an evaluation, without its page."""
     evaluate.main([model, "--catalogue", str(catalogue), "--page", "False", *flags])
-    (report,) = Path(model).glob("report-*")
-    return json.loads((report / "results.json").read_text())
+    newest = max(Path(model).glob("report-*/results.json"), key=lambda path: path.stat().st_mtime_ns)
+    return json.loads(newest.read_text())
 
 
 def test_results_are_printed_and_written(model, catalogue, capsys):
@@ -230,6 +230,23 @@ def test_what_was_trained_on_is_read_from_the_models_record(model, catalogue):
     (Path(model) / "training.json").write_text(json.dumps(record))
     results = judge(model, catalogue, "--seed_protocol", "True")
     assert results["seed_protocol"]["trained"]["count"] == 12
+
+
+def test_whether_a_model_was_trained_on_the_movies_is_told_by_what_they_are_and_not_by_names(model, catalogue):
+    train = fingerprint(load_catalogue(str(catalogue)).movies(["train"]))
+    record = {"train_splits": ["train"], "catalogue": {}, "data_fingerprint": {"train": train}}
+    (Path(model) / "training.json").write_text(json.dumps(record))
+    assert judge(model, catalogue)["seen"] is False
+    moved = catalogue.rename(catalogue.with_name("moved"))
+    assert judge(model, moved, "--split", "train")["seen"] is True
+    assert judge(model, moved, "--seed_protocol", "True")["seed_protocol"]["trained"]["count"] == 8
+
+    rows = [json.loads(line) for line in (moved / "metadata.jsonl").read_text().splitlines()]
+    rows[0]["split"], rows[-1]["split"] = rows[-1]["split"], rows[0]["split"]
+    (moved / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert judge(model, moved)["seen"] is None
+    with pytest.raises(SystemExit, match=r"seed_protocol: .*model was trained on other movies than train of .*moved"):
+        evaluate.main([model, "--catalogue", str(moved), "--seed_protocol", "True"])
 
 
 def test_movies_that_training_took_for_validation_are_not_trained_ones(model, catalogue):
