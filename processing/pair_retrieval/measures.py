@@ -52,7 +52,7 @@ def retrieval_metrics(ranks: RightRanks, pool_size: int, ks: Sequence[int] = REC
     1 / log2(1 + rank) over the right answers among the first 10, over that of an order which puts them all first.
 
     Args:
-        ranks: of the right answers.
+        ranks: of the right answers, in 1..pool_size.
         pool_size: the number of candidates. A k beyond it counts the whole pool.
         ks: where to cut.
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import datasets
 import evaluate
+import numpy as np
 
 from .intervals import Judged, differences, intervals
 from .measures import RECALL_AT, summarise
-from .ranking import DIRECTIONS, Embeddings, Ids, RightRanks, pair_ranks, right_ranks
+from .ranking import DIRECTIONS, Embeddings, Ids, RightRanks, id_codes, is_whole, pair_ranks, right_ranks
 
 DESCRIPTION = """
 Retrieval between images and texts that share ids, many to many, in both directions: hit-rate (R@k), true recall
@@ -64,12 +65,36 @@ class PairRetrieval(evaluate.Metric):
         """Ranks go through `evaluate`'s own store, which can be filled in batches; embeddings, of two lengths, do not.
 
         Raises:
-            ValueError: as `pair_ranks`, `right_ranks` and `retrieval_metrics`; a k is not in 1..pool; a baseline does
-                not hold the same queries.
+            ValueError: as `pair_ranks` and `right_ranks`; a k is not in 1..pool; a baseline does not hold the same
+                queries, each with as many right answers; something is missing or not known.
         """
         if predictions is None and references is None and "image_embeds" in kwargs:
+            _check_names(kwargs, ("image_embeds", "text_embeds", "image_ids", "text_ids"), ("baseline", "ks", "seed"))
             return of_embeddings(**kwargs)
+        # Checked here: `evaluate` rounds what it stores, and has thrown away its batches when it calls `_compute`.
+        _check_names(kwargs, ("pool_size",), ("baseline", "ks", "seed"))
+        size = kwargs["pool_size"]
+        if not is_whole(size) or size < 1:
+            raise ValueError(f"pool_size must be a whole number, the number of candidates, got {size!r}")
+        kwargs["ks"] = _checked(kwargs.get("ks", RECALL_AT), size)
+        if kwargs.get("baseline") is not None:
+            _of("baseline", right_ranks, kwargs["baseline"], size)
+        if predictions is not None:
+            self._check(predictions, references)
+            right_ranks(predictions, size)
         return super().compute(predictions=predictions, references=references, **kwargs)
+
+    def add_batch(self, *, predictions: Any = None, references: Any = None, **kwargs: Any) -> None:
+        """As in `evaluate`; ValueError for what are no ranks or ids, of which nothing is kept."""
+        self._check(predictions, references)
+        super().add_batch(predictions=predictions, references=references, **kwargs)
+
+    def _check(self, predictions: Any, references: Any) -> None:
+        if predictions is None or references is None or len(predictions) != len(references) or len(references) == 0:
+            counts = [0 if given is None else len(given) for given in (predictions, references)]
+            raise ValueError(f"{counts[0]} predictions with {counts[1]} references: need one each, and at least one")
+        right_ranks(predictions)
+        id_codes(references, references)
 
     def _compute(
         self,
@@ -80,10 +105,14 @@ class PairRetrieval(evaluate.Metric):
         ks: Sequence[int] = RECALL_AT,
         seed: int = 0,
     ) -> dict[str, Any]:
-        before = None if baseline is None else {RANKS: right_ranks(baseline)}
-        if before and len(before[RANKS].best) != len(references):
-            raise ValueError(f"baseline has {len(before[RANKS].best)} queries, references {len(references)}")
-        ranks, pool, ids = {RANKS: right_ranks(predictions)}, {RANKS: pool_size}, {RANKS: references}
+        ranks, pool, ids = {RANKS: right_ranks(predictions, pool_size)}, {RANKS: pool_size}, {RANKS: references}
+        before = None if baseline is None else {RANKS: right_ranks(baseline, pool_size)}
+        if before:
+            counts = [len(of[RANKS].best) for of in (before, ranks)]
+            if counts[0] != counts[1]:
+                raise ValueError(f"baseline has {counts[0]} queries, references {counts[1]}")
+            if (other := np.flatnonzero(before[RANKS].counts() != ranks[RANKS].counts())).size:
+                raise ValueError(f"baseline has another number of right answers than predictions for query {other[0]}")
         found = _results(ranks, before, pool, ids, ks, seed)
         return {**found.pop(RANKS), **{key: value[RANKS] for key, value in found.items()}}
 
@@ -101,7 +130,12 @@ def of_embeddings(
     ids = dict(zip(DIRECTIONS, (image_ids, text_ids), strict=True))
     pool = dict(zip(DIRECTIONS, (len(text_ids), len(image_ids)), strict=True))
     ranks = pair_ranks(image_embeds, text_embeds, image_ids, text_ids)
-    before = None if baseline is None else pair_ranks(*baseline, image_ids, text_ids)
+    ks = _checked(ks, min(pool.values()))
+    before = None
+    if baseline is not None:
+        if not isinstance(baseline, (tuple, list)) or len(baseline) != 2:
+            raise ValueError("baseline must be a pair: the image_embeds and text_embeds of another model")
+        before = _of("baseline", pair_ranks, *baseline, image_ids, text_ids)
     return _results(ranks, before, pool, ids, ks, seed)
 
 
@@ -113,12 +147,32 @@ def _results(
     ks: Sequence[int],
     seed: int,
 ) -> dict[str, Any]:
-    smallest = min(pool.values())
-    if not ks or not all(1 <= k <= smallest for k in ks):
-        raise ValueError(f"ks must lie in 1..{smallest} (the pool), got {list(ks)}")
     judged = {name: Judged(found, ids[name]) for name, found in ranks.items()}
     results = {**summarise(ranks, pool, ks), "intervals": intervals(judged, ks, seed)}
     if before is not None:
         first = {name: Judged(found, ids[name]) for name, found in before.items()}
         results["differences"] = differences(first, judged, ks, seed)
     return results
+
+
+def _checked(ks: Any, pool: int) -> tuple[int, ...]:
+    """Where to cut; ValueError for what is none in 1..pool."""
+    listed = tuple(ks) if isinstance(ks, Iterable) else ()
+    if not listed or not all(is_whole(k) and 1 <= k <= pool for k in listed):
+        raise ValueError(f"ks must be whole numbers in 1..{pool} (the pool), got {ks!r}")
+    return tuple(map(int, listed))
+
+
+def _check_names(given: Mapping[str, Any], needed: Sequence[str], allowed: Sequence[str]) -> None:
+    if missing := [name for name in needed if name not in given]:
+        raise ValueError(f"{missing[0]} is missing")
+    if strange := [name for name in given if name not in (*needed, *allowed)]:
+        raise ValueError(f"there is no argument {strange[0]}, or not beside the others")
+
+
+def _of(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function says of arguments that were given by this name."""
+    try:
+        return function(*arguments)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None

@@ -48,25 +48,34 @@ class RightRanks(NamedTuple):
         return 1 + np.bincount(self.queries, minlength=len(self.best))
 
 
-def right_ranks(lists: Sequence[Sequence[int]]) -> RightRanks:
+def right_ranks(lists: Sequence[Sequence[int]], pool_size: int | None = None) -> RightRanks:
     """Ranks that are given query by query, in any order.
 
     Raises:
-        ValueError: there is no query, or one has no rank or one of them twice.
+        ValueError: there is no query, or one has no rank, one of them twice, or what is no whole number from 1 on, to
+            pool_size if that is given.
 
     Example:
-        >>> right_ranks([[4, 1], [7]]).best.tolist()
+        >>> right_ranks([[4, 1], [7]], pool_size=10).best.tolist()
         [1, 7]
     """
-    ordered = [sorted(ranks) for ranks in lists]
-    for row, ranks in enumerate(ordered):
-        if not ranks or len(set(ranks)) < len(ranks):
-            raise ValueError(f"query {row} has the ranks {ranks}: need at least one, and each once")
+    ordered = []
+    for row, ranks in enumerate(lists):
+        whole = not isinstance(ranks, str) and len(ranks) > 0 and all(map(is_whole, ranks))
+        if not whole or len(set(ranks)) < len(ranks) or min(ranks) < 1 or max(ranks) > (pool_size or max(ranks)):
+            upper = f"in 1..{pool_size} (the pool)" if pool_size else "from 1 on"
+            raise ValueError(f"query {row} has the ranks {ranks}: need at least one, whole numbers {upper}, each once")
+        ordered.append(sorted(ranks))
     if not ordered:
         raise ValueError("need the ranks of at least one query")
     rows = np.repeat(np.arange(len(ordered)), [len(ranks) - 1 for ranks in ordered])
     further = np.array([rank for ranks in ordered for rank in ranks[1:]], dtype=np.int64)
     return RightRanks(np.array([ranks[0] for ranks in ordered], dtype=np.int64), further, rows)
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is an integer, of Python or NumPy."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def pair_ranks(
@@ -78,7 +87,8 @@ def pair_ranks(
     with the right pairs alone. A movie with many right answers costs a comparison of its rows for each of them.
 
     Args:
-        image_embeds, text_embeds: (n_images, dim) and (n_texts, dim), L2-normalised.
+        image_embeds, text_embeds: (n_images, dim) and (n_texts, dim), L2-normalised; norms may be off by 1 %, as half
+            precision leaves them, and are not mended.
         image_ids, text_ids: one id a row, integers or strings; repeats are allowed on both sides.
 
     Returns:
@@ -95,6 +105,8 @@ def pair_ranks(
     """
     sides = (("image", image_embeds, image_ids), ("text", text_embeds, text_ids))
     for name, embeds, ids in sides:
+        if embeds is None or ids is None:
+            raise ValueError(f"need {name}_embeds and {name}_ids")
         if len(embeds) != len(ids) or len(ids) == 0:
             raise ValueError(f"{len(embeds)} {name}_embeds with {len(ids)} {name}_ids: need one each, and at least one")
     codes = id_codes(image_ids, text_ids)
@@ -191,9 +203,14 @@ def score_blocks(queries: Embeddings, candidates: Embeddings) -> Iterator[tuple[
 
 def normalised(embeds: Embeddings, name: str) -> NDArray[np.float64]:
     """The embeddings on the grid of `on_grid`; ValueError, with their name, unless they are as in `pair_ranks`."""
-    array = np.array(embeds, dtype=np.float64)
-    if array.ndim != 2 or len(array) == 0:
-        raise ValueError(f"{name} must be (rows, dimensions) with at least one row, got shape {array.shape}")
+    try:
+        array = np.asarray(embeds)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be (rows, dimensions) of numbers: {error}") from None
+    if array.ndim != 2 or len(array) == 0 or array.dtype.kind not in "fiu":
+        got = f"shape {array.shape} of {array.dtype}"
+        raise ValueError(f"{name} must be (rows, dimensions) of real numbers with at least one row, got {got}")
+    array = array.astype(np.float64)
     norms = np.sqrt(np.einsum("ij,ij->i", array, array))
     stray = np.flatnonzero(~(np.abs(norms - 1) <= 0.01))  # this way round NaN is stray too
     if stray.size:
@@ -224,6 +241,10 @@ def check_dimensions(left: Embeddings, right: Embeddings, left_name: str, right_
 
 def id_codes(query_ids: Ids, candidate_ids: Ids) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Both sides' ids as small integers, equal where the ids are equal."""
+    for ids in (query_ids, candidate_ids):
+        if not isinstance(ids, np.ndarray) and len(kinds_of := {type(each) for each in ids}) > 1:
+            named = " and ".join(sorted(kind.__name__ for kind in kinds_of))
+            raise ValueError(f"ids must be of one kind, integers or strings, got {named}")
     sides = np.asarray(query_ids), np.asarray(candidate_ids)
     kinds = [side.dtype.kind for side in sides]
     if kinds[0] != kinds[1] or kinds[0] not in "iuU" or any(side.ndim != 1 for side in sides):

@@ -62,12 +62,20 @@ def test_ids_of_ranks_are_integers_too(metric):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"ks": (1, 5)}, r"ks must lie in 1\.\.3 \(the pool\), got \[1, 5\]"),
-        ({"ks": (0,)}, r"got \[0\]"),
+        ({"ks": (1, 5)}, r"ks must be whole numbers in 1\.\.3 \(the pool\), got \(1, 5\)"),
+        *(({"ks": ks}, "ks must be whole") for ks in ((0,), (), 1, None, "1", (True,), (1.0,))),
         ({"text_embeds": np.zeros((3, 3))}, "3 of 3 text_embeds are not L2-normalised"),
+        ({"text_embeds": np.full((3, 3), np.nan)}, "3 of 3 text_embeds are not L2-normalised"),
+        ({"text_embeds": np.eye(3) * 1j}, "text_embeds must be .* real numbers .* of complex128"),
+        ({"text_embeds": [[1, 0, 0], [0, 1], [0, 0, 1]]}, "text_embeds must be .* of numbers"),
+        ({"text_embeds": None}, "need text_embeds and text_ids"),
         ({"text_ids": [1, 2, 9]}, "1 of 3 image_ids have no text of that id"),
+        ({"text_ids": [1, "2", 3]}, "ids must be of one kind, integers or strings, got int and str"),
+        ({"text_ids": [1.0, 2.0, 3.0]}, "ids must be two lists of integers or two lists of strings"),
         ({"image_embeds": np.empty((0, 3)), "image_ids": []}, "0 image_embeds with 0 image_ids"),
-        ({"baseline": (np.eye(3), np.eye(3)[:2])}, "2 text_embeds with 3 text_ids"),
+        ({"baseline": (np.eye(3), np.eye(3)[:2])}, "baseline: 2 text_embeds with 3 text_ids"),
+        ({"baseline": np.eye(3)}, "baseline must be a pair"),
+        ({"pool_size": 3}, "no argument pool_size"),
     ],
 )
 def test_bad_embeddings(metric, change, message):
@@ -79,15 +87,32 @@ def test_bad_embeddings(metric, change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"pool_size": 2}, r"all in 1\.\.2"),
+        ({"pool_size": 2}, r"query 1 has the ranks \[3\]: need .* in 1\.\.2 \(the pool\)"),
+        *(({"pool_size": size}, "pool_size must be a whole number") for size in (None, "3", 3.5, 0)),
         ({"predictions": [[1], []]}, "query 1 has the ranks"),
+        ({"predictions": [[1], [1.9]]}, "query 1 has the ranks"),
+        ({"predictions": []}, "0 predictions with 2 references"),
+        ({"references": ["a", 1]}, "ids must be of one kind"),
+        ({"references": ["a", None]}, "ids must be of one kind"),
         ({"baseline": [[1]]}, "baseline has 1 queries, references 2"),
-        ({"ks": (4,)}, r"ks must lie in 1\.\.3"),
+        ({"baseline": [[1], [0]]}, r"baseline: query 1 has the ranks \[0\]"),
+        ({"baseline": [[1], [1, 2]]}, "baseline has another number of right answers than predictions for query 1"),
+        ({"ks": (4,)}, r"ks must be whole numbers in 1\.\.3"),
+        ({"image_ids": [1]}, "no argument image_ids"),
     ],
 )
 def test_bad_ranks(metric, change, message):
     with pytest.raises(ValueError, match=message):
         metric.compute(**{"predictions": [[1], [3]], "references": ["a", "b"], "pool_size": 3, "ks": (1,), **change})
+
+
+def test_batches_outlive_arguments_that_are_refused(metric):
+    metric.add_batch(predictions=[[1], [3]], references=["a", "b"])
+    with pytest.raises(ValueError, match="query 0 has the ranks"):
+        metric.add_batch(predictions=[[0]], references=["c"])
+    with pytest.raises(ValueError, match="ks must be whole"):
+        metric.compute(pool_size=3)
+    assert metric.compute(pool_size=3, ks=(k for k in (1, 2)))["R@1"] == 0.5
 
 
 def test_the_folder_is_a_space():

@@ -107,7 +107,13 @@ def test_memory_grows_with_n_not_with_its_square():
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [([], "at least one query"), ([[1], []], "query 1 has the ranks \\[\\]"), ([[2, 2]], "query 0 .* each once")],
+    [
+        ([], "at least one query"),
+        ([[1], []], "query 1 has the ranks \\[\\]"),
+        ([[2, 2]], "query 0 .* each once"),
+        ([[0], [1]], "query 0 .* from 1 on"),
+        ([[1.5]], "query 0 .* whole numbers"),
+    ],
 )
 def test_ranks_that_cannot_be_are_refused(given, message):
     with pytest.raises(ValueError, match=message):
