@@ -79,7 +79,7 @@ def write_pictures(
         "best": (
             "The most clearly found posters",
             sheets.best_rows(embeds, pool.image_to_text),
-            "By the rank of the right plot, then by the lead of the first plot. Chosen because they went well: no sample.",
+            "By the rank of the right plot, then by the lead of the first. Chosen because they went well: no sample.",
         ),
         "worst": (
             "The worst found posters",

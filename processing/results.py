@@ -13,6 +13,10 @@ import torch
 
 CLONE = Path(__file__).parents[1]
 CODE = ("modeling", "processing", "scripts")
+OF_AN_EVALUATION = (
+    *("model", "split", "mask_titles", "blank_lettering", "catalogue", "data_fingerprint"),
+    *("training", "metrics", "pool_sizes", "time"),
+)
 
 
 def versions() -> dict[str, str]:
@@ -81,6 +85,14 @@ def read_results(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} holds no results: {error}") from None
     if not isinstance(results, dict) or "versions" not in results:
         raise ValueError(f"{path} holds no results")
+    return results
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """As `read_results`, of what `scripts/evaluate.py` wrote of one model."""
+    results = read_results(path)
+    if missing := [name for name in OF_AN_EVALUATION if name not in results]:
+        raise ValueError(f"{path} holds no evaluation of a model: it says nothing of {', '.join(missing)}")
     return results
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from processing.results import check_same_data, read_results
+from processing.results import check_same_data, read_evaluation
 from processing.tables import ablation_rows, format_table
 from scripts.arguments import parse, run_script, stop
 from scripts.evaluation import RESULTS
@@ -100,15 +100,17 @@ def run(name: str, options: AblationArguments) -> None:
     report = options.runs / f"{name}-test"
     judged = {**movies, "split": "test", "output": report, "page": False}
     run_script("evaluate", model, judged | row.evaluate)
-    results = {"label": row.label, **read_results(report / RESULTS)}
+    results = {"label": row.label, **read_evaluation(report / RESULTS)}
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / f"{name}.json").write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
 
 
 def table(folder: Path) -> dict[str, dict[str, Any]]:
-    """The results of the rows that have some, by their labels; ValueError where they are of other data."""
-    files = [folder / f"{name}.json" for name in ROWS]
-    found = {results["label"]: results for results in map(read_results, filter(Path.is_file, files))}
+    """The results of the rows that have some, by their labels; ValueError where none has, or they are of other data."""
+    files = [file for file in (folder / f"{name}.json" for name in ROWS) if file.is_file()]
+    if not files:
+        raise ValueError(f"{folder} holds no results of scripts/ablations.py")
+    found = {results["label"]: results for results in map(read_evaluation, files)}
     check_same_data(found)
     return found
 

@@ -13,7 +13,8 @@ import yaml
 from datasets import disable_progress_bars
 from huggingface_hub import logging as hub_logging
 from huggingface_hub.constants import HF_HOME
-from huggingface_hub.errors import StrictDataclassError
+from huggingface_hub.errors import HFValidationError, StrictDataclassError
+from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError
 from transformers import HfArgumentParser, PreTrainedConfig
 from transformers.utils import logging as transformers_logging
@@ -53,6 +54,11 @@ class CatalogueArguments:
 
 def load_model(name: str) -> tuple[PosterCLIPModel, PosterCLIPProcessor]:
     """A saved model and its processor; ValueError, naming it, for what is no PosterCLIP model or a damaged one."""
+    if not Path(name).is_dir():
+        try:
+            validate_repo_id(name)
+        except HFValidationError:
+            raise ValueError(f"There is no folder {name}, and no repository on the Hub can have that name.") from None
     try:
         found = PreTrainedConfig.get_config_dict(name)[0].get("model_type")
         if found != PosterCLIPConfig.model_type:

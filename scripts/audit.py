@@ -25,6 +25,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if options.output and (options.output.is_dir() or options.output.suffix != ".json"):
             raise ValueError(f"{options.output} cannot be written: name a file that ends in .json.")
+        if options.output:
+            options.output.parent.mkdir(parents=True, exist_ok=True)
         catalogue = data.load()
         found = audit(catalogue)
         if options.output:

@@ -1,13 +1,16 @@
 """Write the card of a model from its evaluation: `python scripts/card.py MODEL/report-test`."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from processing.card import eval_results, fill_card
-from processing.results import read_results
+from processing.card import HUB_NAME, eval_results, fill_card
+from processing.results import read_evaluation
 from scripts.ablations import table
 from scripts.arguments import USER_ERRORS, parse, quiet_libraries, stop
 from scripts.evaluation import RESULTS
+
+NAME = re.compile(r"[\w./ -]+")
 
 
 @dataclass
@@ -33,7 +36,13 @@ def main(arguments: list[str] | None = None) -> None:
     options, rest = parse((CardArguments,), arguments, positional="results")
     source = Path(rest.results)
     try:
-        results = read_results(source / RESULTS if source.is_dir() else source)
+        results = read_evaluation(source / RESULTS if source.is_dir() else source)
+        if options.dataset and not HUB_NAME.fullmatch(options.dataset):
+            raise ValueError(f"dataset: {options.dataset} is no name on the Hub, as someone/movies is.")
+        if options.name and not NAME.fullmatch(options.name):
+            raise ValueError(
+                f"name: {options.name} is neither a name on the Hub, as someone/posterclip is, nor a path."
+            )
         if not options.output and not Path(results["model"]).is_dir():
             raise ValueError(f"{results['model']} is no folder: name by --output where the card shall be.")
         output = options.output or Path(results["model"]) / "README.md"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from datasets import Dataset
 
@@ -20,7 +21,7 @@ from processing.masking import with_masked_titles
 from processing.matching import match_one_to_one, pair_orders
 from processing.pair_retrieval.ranking import DIRECTIONS, Embeddings
 from processing.poster_words import compose
-from processing.results import check_same_data, read_results, write_results
+from processing.results import check_same_data, read_evaluation, read_results, write_results
 from processing.retrieval import PoolResult, evaluate_pool, seed_protocol
 from scripts.arguments import POSTER_TEXT, load_model
 from scripts.features import Encoder
@@ -85,17 +86,24 @@ class Evaluation:
         """What `save` wrote.
 
         Raises:
-            ValueError: it is none, or one of other movies than the catalogue's.
+            ValueError: it is none, its files do not belong together, or it is one of other movies than the catalogue's.
         """
-        results = read_results(folder / RESULTS)
+        results = read_evaluation(folder / RESULTS)
         split = results["split"]
         catalogue = catalogue.with_validation() if split == "validation" else catalogue
         if fingerprint(catalogue.movies([split])) != results["data_fingerprint"][split]:
             raise ValueError(f"{folder} is an evaluation of other movies than {split} of {catalogue.source}.")
-        ranks = Dataset.from_parquet(str(folder / RANKS))
-        ids = ranks["id"][:]
-        image_to_text, text_to_image = (np.array(ranks[name], dtype=np.int64) for name in DIRECTIONS)
-        return cls(results, PoolResult(ids, ids, image_to_text, text_to_image))
+        try:
+            ranks = pq.read_table(folder / RANKS).to_pydict()
+            ids, *of = (ranks[name] for name in ("id", *DIRECTIONS))
+            pool = PoolResult(ids, ids, *(np.array(each, dtype=np.int64) for each in of))
+            metrics = pool.summary()
+        except (KeyError, OSError, ValueError) as error:
+            raise ValueError(f"{folder / RANKS} holds no ranks: {error}") from None
+        for way in DIRECTIONS:
+            if not all(np.isclose(value, results["metrics"][way][name]) for name, value in metrics[way].items()):
+                raise ValueError(f"{folder / RANKS} is of another evaluation than {RESULTS} beside it.")
+        return cls(results, pool)
 
 
 class Judge:

@@ -30,6 +30,8 @@ def test_leaks_are_printed_and_written_and_end_the_command_if_asked(catalogue, t
 def test_bad_input_is_one_line(catalogue, tmp_path):
     with pytest.raises(SystemExit, match=r"^error: .* name a file that ends in \.json\.$"):
         audit.main(["--catalogue", str(catalogue), "--output", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"metadata\.jsonl"):
+        audit.main(["--catalogue", "nowhere", "--output", str(catalogue / "metadata.jsonl" / "leaks.json")])
     rows = [json.loads(line) for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
     (catalogue / "metadata.jsonl").write_text("\n".join(json.dumps(row | {"split": "train"}) for row in rows))
     with pytest.raises(SystemExit, match=r"^error: nothing to compare in .* but train$"):

@@ -32,6 +32,23 @@ def test_a_dataset_of_the_hub_gets_the_results_too(report, tmp_path):
 def test_what_holds_no_results_is_named(tmp_path):
     with pytest.raises(SystemExit, match=r"results\.json holds no results"):
         card.main([str(tmp_path)])
+    (tmp_path / "results.json").write_text('{"versions": {}, "leaks": 0}')
+    with pytest.raises(SystemExit, match=r"results\.json holds no evaluation of a model"):
+        card.main([str(tmp_path)])
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--dataset", "/home/ann/movies"], "dataset: /home/ann/movies is no name on the Hub"),
+        (["--name", 'a"b/c'], "name: .* is neither a name on the Hub"),
+        (["--beside", "nowhere"], "nowhere holds no results of scripts/ablations.py"),
+    ],
+)
+def test_a_wrong_argument_is_named_and_no_card_is_written(flags, words, report):
+    with pytest.raises(SystemExit, match=words):
+        card.main([str(report), *flags])
+    assert not (report.parent / "README.md").exists()
 
 
 def test_a_model_that_is_no_folder_needs_a_place_for_its_card(report, tmp_path):

@@ -1,8 +1,10 @@
 """`scripts/evaluate.py A B`: two models, or a model and what is left of it, side by side."""
 
 import json
+import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from scripts import evaluate
@@ -82,13 +84,27 @@ def test_a_report_of_other_movies_is_not_compared(model, other, catalogue, tmp_p
         (["model", "model", "model"], "3 are named"),
         (["report"], "report of an evaluation already"),
         (["model", "damaged"], r"results\.json holds no results"),
+        (["model", "hollow"], r"results\.json holds no evaluation of a model: it says nothing of model, split"),
+        (["model", "junk"], r"ranks\.parquet holds no ranks"),
+        (["model", "mixed"], r"ranks\.parquet is of another evaluation"),
         (["model", "nothing"], "nothing is no PosterCLIP model"),
+        (["model", "no/such/folder"], "There is no folder no/such/folder"),
     ],
 )
 def test_what_cannot_be_compared_is_named(names, words, model, catalogue, tmp_path):
-    places = {"model": model, "report": f"{model}/report-test", "damaged": str(tmp_path / "damaged")}
+    places = {"model": model, "report": f"{model}/report-test"}
     evaluate.main([model, "--catalogue", str(catalogue), "--page", "False"])
-    (tmp_path / "damaged").mkdir()
-    (tmp_path / "damaged" / "results.json").write_text("{")
+    for name, content in (("damaged", "{"), ("hollow", '{"versions": {}}')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.json").write_text(content)
+        places[name] = str(tmp_path / name)
+    for name in ("junk", "mixed"):
+        places[name] = shutil.copytree(f"{model}/report-test", tmp_path / name)
+    (tmp_path / "junk" / "ranks.parquet").write_bytes(b"junk")
+    ranks = pq.read_table(tmp_path / "mixed" / "ranks.parquet")
+    last = ranks.set_column(1, "image_to_text", [[6] * len(ranks)])
+    pq.write_table(last, tmp_path / "mixed" / "ranks.parquet")
     with pytest.raises(SystemExit, match=words):
-        evaluate.main([*(places.get(name, name) for name in names), "--catalogue", str(catalogue), "--page", "False"])
+        evaluate.main(
+            [*(str(places.get(name, name)) for name in names), "--catalogue", str(catalogue), "--page", "False"]
+        )
