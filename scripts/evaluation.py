@@ -95,8 +95,8 @@ class Evaluation:
             raise ValueError(f"{folder} is an evaluation of other movies than {split} of {catalogue.source}.")
         try:
             ranks = pq.read_table(folder / RANKS).to_pydict()
-            ids, *of = (ranks[name] for name in ("id", *DIRECTIONS))
-            pool = PoolResult(ids, ids, *(np.array(each, dtype=np.int64) for each in of))
+            image_to_text, text_to_image = (np.array(ranks[name], dtype=np.int64) for name in DIRECTIONS)
+            pool = PoolResult(ranks["id"], ranks["id"], image_to_text, text_to_image)
             metrics = pool.summary()
         except (KeyError, OSError, ValueError) as error:
             raise ValueError(f"{folder / RANKS} holds no ranks: {error}") from None

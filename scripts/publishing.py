@@ -6,12 +6,23 @@ Nothing is pushed that a check has not seen: `pushing` takes what a function her
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import metadata_load, metadata_save
+from yaml import YAMLError
 
 from processing.catalogue import load_catalogue
 from processing.rows import read_rows
-from scripts.publishing_checks import check_imports, check_texts, is_local_path, package, read_json, without_paths
+from scripts.publishing_checks import (
+    check_imports,
+    check_texts,
+    is_local_path,
+    package,
+    read_json,
+    texts_in,
+    without_paths,
+)
+from scripts.space.app import EMBEDDINGS, METADATA
 
 # Of a saved folder: weights, configs, tokenizer, code, card, results, pictures. `*` does not cross a folder here.
 MODEL_FILES = (
@@ -20,6 +31,12 @@ MODEL_FILES = (
     *("adapter/*.safetensors", "adapter/*/*.safetensors", "adapter/*/*.json"),
 )
 NOT_FOR_OTHERS = ("trainer_state.json",)  # its log is in training.json too
+# Of what an earlier push has left on the Hub, that which would be taken for a part of this one.
+MISLEADING = {
+    "model": ("*.safetensors", "*.safetensors.index.json", "adapter/*", "adapter/*/*", "report-*/*"),
+    "dataset": ("*.jpg", "*.jpeg", "*.png", "*.webp", "metadata.csv", "metadata.jsonl", "poster_text.jsonl"),
+    "space": ("catalogue/*", "model/*"),
+}
 PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 # Without it, datasets would take posters called test-pilot.jpg for a split, and drop the others.
@@ -86,7 +103,8 @@ def stage_model(source: Path, folder: Path) -> Staged:
     """
     if not (source / "config.json").is_file() or not any(source.glob("*.safetensors")):
         raise ValueError(f"{source} is no saved model: it lacks a config.json or weights (*.safetensors).")
-    if "AutoModel" not in read_json(source / "config.json").get("auto_map", {}):
+    config = read_json(source / "config.json")
+    if not isinstance(config, dict) or "AutoModel" not in (config.get("auto_map") or {}):
         raise ValueError(f"{source} names no code in its config.json (auto_map): save the model again.")
     staged = Staged(folder, "model")
     for path in _files(source):
@@ -122,8 +140,8 @@ def stage_dataset(source: Path, folder: Path) -> Staged:
     for row in read_rows(metadata[0]):
         posters.add(Path(row.fields["file_name"]).as_posix())
         for column, value in row.fields.items():
-            if isinstance(value, str) and is_local_path(value):
-                raise ValueError(f"{metadata[0].name} {row.where}, {column}: a path of this machine: {value}")
+            if local := [text for text in texts_in(value) if is_local_path(text)]:
+                raise ValueError(f"{metadata[0].name} {row.where}, {column}: a path of this machine: {local[0]}")
     beside = {metadata[0].name, "poster_text.jsonl", "LICENSE"}
     for path in _files(source):
         name = path.relative_to(source).as_posix()
@@ -134,7 +152,7 @@ def stage_dataset(source: Path, folder: Path) -> Staged:
     if missing := sorted(posters - set(staged.files)):
         raise ValueError(f"{metadata[0].name} names {missing[0]}, which does not lie in {source}.")
     card = source / "README.md"
-    named = metadata_load(card) or {} if card.is_file() else {}
+    named = card_metadata(card) if card.is_file() else {}
     if "configs" in named:
         staged.add(card.name, card)
     else:
@@ -151,7 +169,7 @@ def stage_metric(source: Path, folder: Path) -> Staged:
     Raises:
         ValueError: as `stage_space`.
     """
-    return _stage_space(source, folder, "metric", f"{source.resolve().name}.py", METRIC_FILES)
+    return _stage_space(source, folder, "metric", (f"{source.resolve().name}.py",), METRIC_FILES)
 
 
 def stage_space(source: Path, folder: Path) -> Staged:
@@ -160,11 +178,17 @@ def stage_space(source: Path, folder: Path) -> Staged:
     Raises:
         ValueError: it is none, its code imports what it does not declare, or what others should not see lies in it.
     """
-    return _stage_space(source, folder, "app", "app.py", SPACE_FILES)
+    needed = ("app.py", METADATA, EMBEDDINGS, "model/config.json")
+    staged = _stage_space(source, folder, "app", needed, SPACE_FILES)
+    for row in read_rows(source / METADATA):
+        if (poster := f"catalogue/{row.fields.get('file_name')}") not in staged.files:
+            raise ValueError(f"{source} is no app that can be pushed: there is no {poster}.")
+    return staged
 
 
-def _stage_space(source: Path, folder: Path, kind: str, code: str, suffixes: tuple[str, ...]) -> Staged:
-    if missing := [file for file in (code, "README.md", "requirements.txt") if not (source / file).is_file()]:
+def _stage_space(source: Path, folder: Path, kind: str, needed: tuple[str, ...], suffixes: tuple[str, ...]) -> Staged:
+    needed = (*needed, "README.md", "requirements.txt")
+    if missing := [file for file in needed if not (source / file).is_file()]:
         raise ValueError(f"{source} is no {kind} that can be pushed: there is no {missing[0]}.")
     staged = Staged(folder, "space")
     for path in _files(source):
@@ -183,18 +207,25 @@ def _stage_space(source: Path, folder: Path, kind: str, code: str, suffixes: tup
     return staged
 
 
+def card_metadata(card: Path) -> dict[str, Any]:
+    """What a card begins with; ValueError, naming the file, if that cannot be read."""
+    try:
+        return metadata_load(card) or {}
+    except (YAMLError, ValueError) as error:
+        raise ValueError(f"{card.name}: its metadata cannot be read: {' '.join(str(error).split())}") from None
+
+
 def space_sdk(staged: Staged) -> str | None:
     """What runs a Space, as its card says."""
-    return (metadata_load(staged.folder / "README.md") or {}).get("sdk")
+    sdk = card_metadata(staged.folder / "README.md").get("sdk")
+    return sdk if isinstance(sdk, str) else None
 
 
-def was_pushed(name: str, repo_type: str) -> bool:
-    """Whether a file on the Hub is of the kind that a push puts there; cards, which people write, stay."""
-    if name in ("README.md", "LICENSE", ".gitattributes"):
-        return False
+def is_misleading(name: str, repo_type: str) -> bool:
+    """Whether a file that is on the Hub and not in a push would be taken for a part of it; what else is there stays."""
     if repo_type == "model":
-        return _is_for(name, MODEL_FILES)
-    return name.endswith((*PICTURES, ".jsonl", ".csv") if repo_type == "dataset" else SPACE_FILES)
+        return _is_for(name, MISLEADING[repo_type])
+    return any(fnmatch(name, pattern) for pattern in MISLEADING[repo_type])
 
 
 def _files(source: Path) -> list[Path]:
@@ -204,7 +235,7 @@ def _files(source: Path) -> list[Path]:
         hidden = any(part.startswith(".") and part != ".eval_results" for part in parts)
         return not hidden and "__pycache__" not in parts and not parts[0].startswith("checkpoint-")
 
-    files = [path for path in sorted(source.rglob("*")) if path.is_file()]
+    files = [path for path in sorted(source.rglob("*")) if path.is_file()]  # a link as what it leads to
     return [path for path in files if is_meant(path.relative_to(source).parts)]
 
 

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ MODULES = {"PIL": "pillow", "sklearn": "scikit-learn"}  # whose packages are cal
 _SECRET = re.compile(
     r"\b(?:(?:hf|api_org)_[A-Za-z0-9]{30,}|gh[pousr]_\w{36,}|github_pat_\w{36,}|sk-[\w-]{32,}|AKIA[0-9A-Z]{16}|xox[abps]-[\w-]{10,})\b"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    r"|\b[a-z][a-z0-9+.-]*://[^/\s:@\"'<>]+:[^/\s:@\"'<>]+@"
 )
-_LOCAL_PATH = re.compile(r"(?<![\w:/.<~+=-])(?:~/|/[\w.@+-]+/|file://|[A-Za-z]:\\)[^\s\"'`<>|,;:)\]}]+")
+_LOCAL_PATH = re.compile(r"(?<![\w:/.<~+-])(?:~/|/[\w.@+-]+/|file://|[A-Za-z]:[\\/]|\\\\[\w.-]+\\)[^\s\"'`<>|,;:)\]}]+")
 _ALL_PATH = re.compile(r"(?:~?/|[A-Za-z]:\\)[^\n:]*[/\\][^\n:]+")
 _EMBEDDED = re.compile(r"base64,[A-Za-z0-9+/=]+")  # in which anything may look like anything
 
@@ -113,8 +114,21 @@ def read_json(path: Path) -> Any:
     """What a JSON file holds; ValueError, naming it, if it is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path.name} is not JSON: {error}") from None
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """The texts of a JSON value, however deep.
+
+    Example:
+        >>> list(texts_in({"a": ["b", 1, {"c": "d"}]}))
+        ['b', 'd']
+    """
+    if isinstance(value, str):
+        yield value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from texts_in(each)
 
 
 def is_local_path(text: str) -> bool:

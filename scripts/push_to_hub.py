@@ -9,6 +9,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from huggingface_hub.utils import validate_repo_id
 from transformers.hf_argparser import string_to_bool
 
 from scripts.arguments import USER_ERRORS, quiet_libraries, stop
@@ -39,6 +40,9 @@ def main(arguments: list[str] | None = None) -> None:
     (stage, source), *_ = given
     with tempfile.TemporaryDirectory() as folder:
         try:
+            validate_repo_id(options.repo)
+            if "/" not in options.repo:
+                raise ValueError(f"{options.repo} names nobody: the repository is someone/name.")
             staged = stage(source, Path(folder))
             if staged.repo_type == "model":
                 check_loads(staged.folder)
@@ -50,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
                 print(f"{sum(map(staged.size, staged.files)):>14,}  bytes in all; nothing was pushed")
                 return
             fields = {"public": options.public, "revision": options.revision, "create_pr": options.create_pr}
-            print(f"Pushed to {push(staged, options.repo, **fields)}")
+            print(push(staged, options.repo, **fields))
         except USER_ERRORS as error:
             stop(error)
 

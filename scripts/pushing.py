@@ -3,7 +3,7 @@
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
-from scripts.publishing import Staged, space_sdk, was_pushed
+from scripts.publishing import Staged, is_misleading, space_sdk
 
 
 def push(
@@ -11,8 +11,8 @@ def push(
 ) -> str:
     """Push a staged folder in one commit, into a repository that is made if there is none.
 
-    What an earlier push has left there and this one does not bring is removed in the same commit. Somebody else's
-    commit meanwhile stops it.
+    What an earlier push has left there and would be taken for a part of this one, such as old weights, is removed in
+    the same commit and named. Somebody else's commit meanwhile stops it.
 
     Args:
         staged: what to push.
@@ -22,14 +22,14 @@ def push(
         create_pr: open a pull request, to that branch.
 
     Returns:
-        A line that says where it is.
+        What happened: where it is, then a line for each file that was removed.
 
     Raises:
         ValueError: it was not pushed; the message says why, and what is on the Hub now.
 
     Example:
         >>> push(stage_model(Path("build/demo/model"), Path("staged")), "someone/posterclip")  # doctest: +SKIP
-        'https://huggingface.co/someone/posterclip/commit/4f1c... (private, revision 4f1c...)'
+        'Pushed to https://huggingface.co/someone/posterclip/commit/4f1c... (private, revision 4f1c...)'
     """
     if not get_token():
         raise ValueError("There is no token for the Hub: log in with `hf auth login`, or set HF_TOKEN.")
@@ -49,7 +49,7 @@ def push(
                 api.create_branch(repo_id, branch=revision, repo_type=staged.repo_type, exist_ok=True)
             there = api.repo_info(repo_id, repo_type=staged.repo_type, revision=revision)
         old = set(api.list_repo_files(repo_id, repo_type=staged.repo_type, revision=there.sha)) - set(staged.files)
-        stale = sorted(name for name in old if was_pushed(name, staged.repo_type))
+        stale = sorted(name for name in old if is_misleading(name, staged.repo_type))
         commit = api.create_commit(
             repo_id,
             operations=[
@@ -68,7 +68,10 @@ def push(
             left = "All of it may be there, or nothing: the same command finds out."
         raise ValueError(f"Not pushed to {repo_id}: {_reason(error)} {left}") from error
     who = "private" if there.private else "public"
-    return f"{commit.pr_url or commit.commit_url} ({who}, revision {commit.oid})"
+    if commit.oid == there.sha:
+        return f"Nothing was pushed: {repo_id} holds all of it ({who}, revision {commit.oid})"
+    told = f"Pushed to {commit.pr_url or commit.commit_url} ({who}, revision {commit.oid})"
+    return "\n".join([told, *(f"removed: {name}" for name in stale)])
 
 
 def _is_lost(error: BaseException) -> bool:

@@ -210,13 +210,13 @@ def normalised(embeds: Embeddings, name: str) -> NDArray[np.float64]:
     if array.ndim != 2 or len(array) == 0 or array.dtype.kind not in "fiu":
         got = f"shape {array.shape} of {array.dtype}"
         raise ValueError(f"{name} must be (rows, dimensions) of real numbers with at least one row, got {got}")
-    array = array.astype(np.float64)
-    norms = np.sqrt(np.einsum("ij,ij->i", array, array))
+    exact: NDArray[np.float64] = array.astype(np.float64)
+    norms = np.sqrt(np.einsum("ij,ij->i", exact, exact))
     stray = np.flatnonzero(~(np.abs(norms - 1) <= 0.01))  # this way round NaN is stray too
     if stray.size:
         first = f"row {stray[0]}, norm {norms[stray[0]]:.4g}"
-        raise ValueError(f"{stray.size} of {len(array)} {name} are not L2-normalised; first: {first}")
-    return on_grid(array)
+        raise ValueError(f"{stray.size} of {len(exact)} {name} are not L2-normalised; first: {first}")
+    return on_grid(exact)
 
 
 def on_grid(numbers: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -102,7 +102,13 @@ TOKEN = "hf_" + "a" * 34
         ("towers.py", "def f():\n    from modeling import x\n", "towers.py imports modeling"),
         ("towers.py", "from .forgotten import x\n", "towers.py imports .forgotten, which is not in the folder"),
         ("results.json", "{", "results.json is not JSON"),
-        ("config.json", '{"model_type": "posterclip"}', "names no code in its config.json"),
+        *(
+            ("config.json", text, "no code in its config.json")
+            for text in ('{"model_type": "x"}', "[]", '{"auto_map": 0}')
+        ),
+        ("README.md", f"{CARD}catalogue=/root/movies/x\n", "README.md line 5 holds a path of this machine"),
+        ("README.md", f"{CARD}C:/Users/ann/movies\n", "README.md line 5 holds a path of this machine"),
+        ("README.md", f"{CARD}https://ann:pass@hub.org/x\n", "README.md line 5 holds what looks like a secret"),
     ],
 )
 def test_what_others_could_not_use_or_should_not_see_is_named(saved, tmp_path, name, content, says):
@@ -230,8 +236,21 @@ def test_adapters_are_pulled_and_loaded_apart_from_the_base(hub, saved, tmp_path
     assert model.eval()(**tiny_batch()).logits_per_image.equal(trained.eval()(**tiny_batch()).logits_per_image)
 
     shutil.rmtree(saved / "adapter")
-    push(stage_model(saved, tmp_path / "without"), "ann/clip")
+    told = push(stage_model(saved, tmp_path / "without"), "ann/clip")
     assert not [name for name in hub.commits("ann/clip")[-1].files if name.startswith("adapter/")]
+    assert "removed: adapter/" in told
+
+
+def test_what_people_put_beside_a_model_stays_and_old_weights_go(hub, staged):
+    push(staged, "ann/clip")
+    names = ("notes.py", "user.json", "mine/extra.safetensors", "model-00001-of-00002.safetensors")
+    for name in names:
+        HfApi().upload_file(path_or_fileobj=b"{}", path_in_repo=name, repo_id="ann/clip")
+    staged.add("extra.json", b"{}")
+    told = push(staged, "ann/clip")
+    assert [line for line in told.splitlines() if "removed" in line] == ["removed: model-00001-of-00002.safetensors"]
+    assert set(names[:3]) < set(hub.commits("ann/clip")[-1].files)
+    assert push(staged, "ann/clip").startswith("Nothing was pushed: ann/clip holds all of it")
 
 
 def test_a_metric_that_others_could_not_load_is_refused(tmp_path):
@@ -262,8 +281,20 @@ def test_bad_rows_of_a_catalogue_are_not_pushed(hub, catalogue, capsys):
 
 def test_a_path_of_this_machine_in_a_catalogue_is_named(catalogue, tmp_path):
     rows = (catalogue / "metadata.jsonl").read_text()
-    (catalogue / "metadata.jsonl").write_text(rows.replace('"id": 4,', '"id": 4, "scan": "/home/ann/scans/4.tif",'))
+    (catalogue / "metadata.jsonl").write_text(rows.replace('"id": 4,', '"id": 4, "scan": ["/home/ann/scans/4.tif"],'))
     with pytest.raises(ValueError, match=r"row 5.*scan: a path of this machine: /home/ann/scans/4\.tif"):
+        stage_dataset(catalogue, tmp_path / "staged")
+
+
+@pytest.mark.parametrize("name", ["", "clip", "a/b/c", "ä/ö"])
+def test_a_name_that_no_repository_can_have_is_refused_also_in_a_dry_run(name, saved, hub):
+    with pytest.raises(SystemExit, match="error: "):
+        push_to_hub.main([str(saved), name, "--dry_run", "True"])
+
+
+def test_a_card_that_cannot_be_read_is_named(catalogue, tmp_path):
+    (catalogue / "README.md").write_text("---\na: [\n---\n")
+    with pytest.raises(ValueError, match=r"README\.md: its metadata cannot be read"):
         stage_dataset(catalogue, tmp_path / "staged")
 
 
