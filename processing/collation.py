@@ -15,7 +15,8 @@ from .augmentation import augment
 from .masking import masked_names
 from .pixels import PosterPixels
 from .poster_words import compose
-from .processing_posterclip import PosterCLIPProcessor, to_rgb
+from .processing_posterclip import PosterCLIPProcessor
+from .rgb import to_rgb
 
 
 class MoviePairs(TorchDataset):

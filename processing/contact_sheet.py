@@ -10,7 +10,7 @@ from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
-from .processing_posterclip import to_rgb
+from .rgb import to_rgb
 
 PAGE_WIDTH = 1600
 MARGIN = 48  # around the page

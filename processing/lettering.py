@@ -9,7 +9,7 @@ import numpy as np
 from datasets import Dataset
 from PIL import Image
 
-from .processing_posterclip import to_rgb
+from .rgb import to_rgb
 
 ENLARGED = 0.15  # each side of a box is moved out by this share of its height
 BORDER = 2  # pixels around a box whose mean colour it gets

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .processing_posterclip import to_rgb
+from .rgb import to_rgb
 
 
 class PosterPixels:

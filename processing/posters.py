@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from tqdm.auto import tqdm
 
 from .near_duplicates import Thumbnails, thumbnail
-from .processing_posterclip import to_rgb
+from .rgb import to_rgb
 
 # Named, so that nothing else is tried: PIL hands an EPS file, whatever its name, to a Ghostscript process.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "PPM")

@@ -14,7 +14,7 @@ from pathlib import Path
 from safetensors.numpy import save_file
 
 from processing.catalogue import Catalogue
-from processing.processing_posterclip import to_rgb
+from processing.rgb import to_rgb
 from scripts.arguments import (
     FEATURES,
     POSTER_TEXT,

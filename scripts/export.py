@@ -27,6 +27,8 @@ def main(arguments: list[str] | None = None) -> None:
     export, named = parse((ExportArguments,), arguments, positional="model")
     folder = Path(export.output)
     try:
+        if not export.output:
+            raise ValueError("output: name a folder.")
         model, processor = load_model(named.model)
         pixels = processor.image_processor(Image.new("RGB", (64, 64)), return_tensors="pt")["pixel_values"]
         differences = export_onnx(model.float(), folder, tuple(pixels.shape[-2:]))

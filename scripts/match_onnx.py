@@ -5,16 +5,21 @@ Needs onnxruntime, numpy, tokenizers and pillow alone, and runs where the clone 
 
 import argparse
 import json
+import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
 from onnxruntime import InferenceSession
-from PIL import Image, ImageOps
+from PIL import Image
 from tokenizers import Tokenizer
+
+MODEL, TO_RGB = "model.onnx", "rgb.py"  # the processor's own way of bringing posters of any mode to RGB
+PROCESSOR, TOKENIZER, TEXTS = "processor_config.json", "tokenizer.json", "tokenizer_config.json"
 
 
 def pixel_values(poster: Image.Image, settings: dict) -> np.ndarray:
-    """A poster as the processor gives it, (1, 3, height, width), by the `image_processor` of processor_config.json.
+    """An RGB poster as the processor gives it, (1, 3, height, width), by `image_processor` of processor_config.json.
 
     Raises:
         ValueError: that processor crops or offsets, which is not done here.
@@ -22,7 +27,7 @@ def pixel_values(poster: Image.Image, settings: dict) -> np.ndarray:
     size = settings["size"]
     if size.keys() != {"height", "width"} or settings.get("do_center_crop") or settings.get("rescale_offset"):
         raise ValueError("The image processor crops or offsets: do as it does in pixel_values.")
-    image = ImageOps.exif_transpose(poster).convert("RGB").resize((size["width"], size["height"]), settings["resample"])
+    image = poster.resize((size["width"], size["height"]), settings["resample"])
     pixels = np.asarray(image, np.float32) * settings["rescale_factor"]
     pixels = (pixels - settings["image_mean"]) / settings["image_std"]
     return pixels.astype(np.float32).transpose(2, 0, 1)[None]
@@ -43,14 +48,24 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("plot", nargs="+")
     parser.add_argument("--printed", default="", help="what is printed on the poster, for a model that reads")
     options = parser.parse_args(arguments)
-    settings = json.loads((options.folder / "processor_config.json").read_text(encoding="utf-8"))["image_processor"]
-    texts = json.loads((options.folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    tokenizer = Tokenizer.from_file(str(options.folder / "tokenizer.json"))
+    folder = options.folder
+    if missing := [name for name in (MODEL, TO_RGB, PROCESSOR, TOKENIZER, TEXTS) if not (folder / name).is_file()]:
+        sys.exit(f"error: there is no {folder / missing[0]}; scripts/export.py writes it.")
+    try:
+        poster = runpy.run_path(str(folder / TO_RGB))["to_rgb"](Image.open(options.poster))
+    except Exception as error:  # what a decoder meets in broken bytes is anything
+        sys.exit(f"error: {options.poster} is no poster that can be read: {error}")
+    try:
+        settings = json.loads((folder / PROCESSOR).read_text(encoding="utf-8"))["image_processor"]
+        texts = json.loads((folder / TEXTS).read_text(encoding="utf-8"))
+        tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        session = InferenceSession(folder / MODEL)
+    except Exception as error:  # each library has its own
+        sys.exit(f"error: {folder} holds a damaged file: {error}")
     tokenizer.enable_truncation(texts["model_max_length"])
     tokenizer.enable_padding(pad_id=tokenizer.token_to_id(texts["pad_token"]), pad_token=texts["pad_token"])
 
-    session = InferenceSession(options.folder / "model.onnx")
-    inputs = {"pixel_values": pixel_values(Image.open(options.poster), settings)}
+    inputs = {"pixel_values": pixel_values(poster, settings)}
     inputs["input_ids"], inputs["attention_mask"] = token_ids(tokenizer, options.plot)
     if "poster_input_ids" in {given.name for given in session.get_inputs()}:
         inputs["poster_input_ids"], inputs["poster_attention_mask"] = token_ids(tokenizer, [options.printed])

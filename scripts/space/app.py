@@ -71,7 +71,7 @@ class Matcher:
         name = str(folder / "model")
         self.model = AutoModel.from_pretrained(name, trust_remote_code=True).eval().requires_grad_(False)
         self.processor = AutoProcessor.from_pretrained(name, trust_remote_code=True)
-        self.to_rgb: Any = get_class_from_dynamic_module("processing_posterclip.to_rgb", name)
+        self.to_rgb: Any = get_class_from_dynamic_module("rgb.to_rgb", name)
         self.read_lines: Any = None
         if self.processor.reads_posters and find_spec("rapidocr") and find_spec("onnxruntime"):
             self.read_lines = get_class_from_dynamic_module("poster_text.read_lines", name)

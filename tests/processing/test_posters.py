@@ -9,7 +9,7 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 from processing.posters import check_posters, read_poster
-from processing.processing_posterclip import to_rgb
+from processing.rgb import to_rgb
 
 
 def encode(image, format="PNG", **options):

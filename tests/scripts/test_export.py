@@ -1,5 +1,6 @@
 """A model as ONNX says what the model says, where there is neither torch nor transformers."""
 
+import shutil
 import sys
 from contextlib import redirect_stdout
 from io import StringIO
@@ -13,7 +14,7 @@ from PIL import Image
 
 from modeling import PosterCLIPModel
 from modeling.export import PARTS, export_onnx
-from scripts import export
+from scripts import export, match_onnx
 from tests.elsewhere import run_without_clone
 from tests.tiny import tiny_batch, tiny_model, tiny_processor, tiny_words
 
@@ -72,7 +73,8 @@ def test_the_command_says_how_far_each_part_is_from_torch(exported):
 @pytest.mark.slow
 def test_a_poster_is_matched_where_there_is_no_torch(exported, tmp_path):
     model, folder, _ = exported
-    poster = Image.effect_noise((40, 60), 90).convert("RGB")
+    poster = Image.effect_noise((40, 60), 90).convert("RGBA")
+    poster.putalpha(90)
     poster.save(tmp_path / "poster.png")
     barred = "import sys\nsys.modules.update(dict.fromkeys(('torch', 'transformers', 'onnx'), None))\n"
     (tmp_path / "match.py").write_text(barred + MATCH.read_text())
@@ -82,6 +84,21 @@ def test_a_poster_is_matched_where_there_is_no_torch(exported, tmp_path):
         batch = tiny_processor()(images=poster, text=PLOTS, poster_text=PRINTED, return_tensors="pt")
         scores = model(**batch).logits_per_image.softmax(1)[0].tolist()
     assert lines == [f"{score:7.2%}  {plot}" for score, plot in sorted(zip(scores, PLOTS, strict=True), reverse=True)]
+
+
+@pytest.mark.slow
+def test_what_cannot_be_matched_is_one_line(exported, tmp_path):
+    _, folder, _ = exported
+    (tmp_path / "poster.jpg").write_bytes(b"%PDF-1.4")
+    with pytest.raises(SystemExit, match=r"error: .*poster\.jpg is no poster that can be read"):
+        match_onnx.main([str(folder), str(tmp_path / "poster.jpg"), *PLOTS])
+    with pytest.raises(SystemExit, match=r"error: there is no .*model\.onnx; scripts/export\.py writes it"):
+        match_onnx.main([str(tmp_path), str(tmp_path / "poster.jpg"), *PLOTS])
+    damaged = shutil.copytree(folder, tmp_path / "damaged")
+    (damaged / "model.onnx").write_bytes(b"damaged")
+    Image.new("L", (40, 60)).save(tmp_path / "poster.jpg")
+    with pytest.raises(SystemExit, match=r"error: .*damaged holds a damaged file"):
+        match_onnx.main([str(damaged), str(tmp_path / "poster.jpg"), *PLOTS])
 
 
 def test_what_export_needs_is_named(monkeypatch, tmp_path):

@@ -20,7 +20,7 @@ from tests.tiny import tiny_batch, tiny_model, tiny_model_in_modes, tiny_process
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 CARD = "---\nlicense: apache-2.0\n---\n# A model\n"
 CODE = ("configuration_posterclip", "lexical", "losses", "modeling_posterclip", "poster_text", "poster_words")
-CODE = {f"{name}.py" for name in (*CODE, "processing_posterclip", "sentence_posterclip", "towers")}
+CODE = {f"{name}.py" for name in (*CODE, "processing_posterclip", "rgb", "sentence_posterclip", "towers")}
 
 
 @pytest.fixture
