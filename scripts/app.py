@@ -45,7 +45,7 @@ def write_space(folder: Path, encoder: Encoder, catalogue: Catalogue) -> None:
     """Write a folder that is a Space: the app, the model, and a catalogue with its embeddings.
 
     Args:
-        folder: a new one.
+        folder: a new one; it appears when it is whole.
         encoder: of the model and processor that are shown.
         catalogue: its posters' text read, if the model reads posters.
 
@@ -55,6 +55,8 @@ def write_space(folder: Path, encoder: Encoder, catalogue: Catalogue) -> None:
     """
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise ValueError(f"{folder} holds something: name a new folder for the Space.")
+    whole, folder = folder, folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     (folder / METADATA).parent.joinpath("posters").mkdir(parents=True)
     for name in ("app.py", "style.css", "README.md", "requirements.txt"):
         shutil.copy(SPACE / name, folder)
@@ -73,6 +75,7 @@ def write_space(folder: Path, encoder: Encoder, catalogue: Catalogue) -> None:
         about = {"title": movie["title"] or movie["id"], "plot": movie["plots"][0], "genres": movie["genres"] or []}
         rows.append(json.dumps({"file_name": name, **about, "split": split}, ensure_ascii=False))
     (folder / METADATA).write_text("\n".join(rows), encoding="utf-8")
+    folder.replace(whole)
 
 
 def main(arguments: list[str] | None = None) -> None:

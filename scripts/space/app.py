@@ -83,8 +83,10 @@ class Matcher:
 
     @property
     def genres(self) -> list[str]:
-        """Those of the catalogue, in the order of the alphabet."""
-        return sorted({genre for movie in self.movies for genre in movie["genres"]})[:MAX_GENRES]
+        """Those of the catalogue that `tag` takes, in the order of the alphabet; none if there is but one."""
+        genres = sorted({genre for movie in self.movies for genre in movie["genres"]})
+        genres = [genre for genre in genres if len(genre) <= MAX_GENRE and "," not in genre][:MAX_GENRES]
+        return genres if len(genres) > 1 else []
 
     @property
     def examples(self) -> list[dict[str, Any]]:
@@ -108,6 +110,8 @@ class Matcher:
                 if image.width * image.height <= MAX_PIXELS:
                     return self.to_rgb(image)
                 size = f"{image.width:,} x {image.height:,} pixels"
+        except Image.DecompressionBombError:  # PIL does not even open what has more than 180 million
+            size = "far more pixels"
         except Exception:  # what a decoder meets in broken bytes is anything from EOFError to zlib.error
             kinds = "JPEG, PNG, WebP, GIF, BMP or TIFF"
             raise ValueError(f"{Path(file).name} is no picture that can be read: {kinds}, please.") from None
@@ -124,7 +128,7 @@ class Matcher:
 
     def posters(self, plot: str, k: int = ANSWERS) -> Found:
         """The movies whose posters are most like a plot, best first; ValueError for no plot, or an endless one."""
-        if not plot.strip():
+        if not (plot or "").strip():  # a client may send null
             raise ValueError("Type what happens in the movie first.")
         if len(plot) > MAX_LETTERS:
             raise ValueError(f"That is {len(plot):,} letters long: {MAX_LETTERS:,} at most, please.")
@@ -205,7 +209,7 @@ def build(matcher: Matcher) -> tuple[Any, dict[str, Any]]:
             return "", HINT, ""
         tags = ""
         try:
-            tags = show_genres(matcher.tag(reading, genres)) if genres.strip() else ""
+            tags = show_genres(matcher.tag(reading, genres)) if (genres or "").strip() else ""
         except ValueError as error:
             gr.Warning(str(error))
         return show_reading(reading, matcher.read_lines is not None), show_plots(matcher.plots(reading)), tags

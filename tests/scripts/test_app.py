@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,14 @@ def test_a_space_can_be_pushed_as_it_is(space, tmp_path):
 
 def test_a_folder_that_is_no_app_is_not_pushed(space, tmp_path):
     with pytest.raises(ValueError, match=r"is no app that can be pushed: there is no app\.py"):
-        stage_space(space / "catalogue", tmp_path)
+        stage_space(space / "catalogue", tmp_path / "first")
+    half = shutil.copytree(space, tmp_path / "half")
+    (half / "catalogue" / "posters" / "000003.jpg").unlink()
+    with pytest.raises(ValueError, match=r"there is no catalogue/posters/000003\.jpg"):
+        stage_space(half, tmp_path / "second")
+    (half / "catalogue" / "embeddings.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"there is no catalogue/embeddings\.safetensors"):
+        stage_space(half, tmp_path / "third")
 
 
 @pytest.mark.slow
@@ -80,6 +88,17 @@ def test_a_space_needs_nothing_of_the_clone(space, matcher, tmp_path):
 def test_a_space_is_not_written_over_something(space):
     with pytest.raises(SystemExit, match="holds something"):
         app.main([str(space / "model"), "--catalogue", str(space / "catalogue"), "--space", str(space)])
+
+
+def test_a_space_is_whole_or_absent(space, tmp_path, monkeypatch):
+    command = [str(space / "model"), "--catalogue", str(space / "catalogue"), "--space", str(tmp_path / "new")]
+    with monkeypatch.context() as full:
+        full.setattr(app.json, "dumps", lambda *_, **__: (_ for _ in ()).throw(OSError("No space left on device")))
+        with pytest.raises(SystemExit, match="No space left"):
+            app.main(command)
+    assert not (tmp_path / "new").exists()
+    app.main(command)
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
 def test_answers_are_those_of_the_model(matcher, reading, space):
@@ -103,6 +122,14 @@ def test_genres_share_one(matcher, reading):
     assert matcher.genres == ["Drama", "War"]
 
 
+def test_genres_that_could_not_be_asked_for_are_not_offered(space):
+    matcher = Matcher(space)
+    for found, offered in ((["War"], []), (["War", "x" * 41, "Love, Death", "Drama"], ["Drama", "War"])):
+        for movie in matcher.movies:
+            movie["genres"] = found
+        assert matcher.genres == offered
+
+
 def test_examples_are_of_the_test_split(matcher):
     assert {movie["split"] for movie in matcher.examples} == {"test"}
 
@@ -113,7 +140,7 @@ def test_genres_that_are_none_are_named(genres, matcher, reading):
         matcher.tag(reading, genres)
 
 
-@pytest.mark.parametrize("plot", ["", " \n", "x" * 100_000])
+@pytest.mark.parametrize("plot", ["", " \n", None, "x" * 100_000])
 def test_a_plot_that_is_none_is_refused(plot, matcher):
     with pytest.raises(ValueError, match=f"Type what|100,000 letters long: {MAX_LETTERS:,} at most"):
         matcher.posters(plot)
@@ -134,6 +161,9 @@ def test_a_picture_of_too_many_pixels_is_not_decoded(matcher, tmp_path):
     Image.new("1", (9000, 9000)).save(tmp_path / "huge.png")
     with pytest.raises(ValueError, match="9,000 x 9,000 pixels"):
         matcher.read(tmp_path / "huge.png")
+    Image.new("1", (14_000, 14_000)).save(tmp_path / "huger.png")
+    with pytest.raises(ValueError, match=r"^huger\.png has far more pixels: 40,000,000 at most"):
+        matcher.read(tmp_path / "huger.png")
 
 
 def test_cmyk_and_animated_posters_are_taken(matcher, tmp_path):
