@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -74,6 +75,9 @@ class CatalogueIndex:
             record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
             if missing := [name for name in ("model", *SAME) if name not in record]:
                 raise ValueError(f"its {RECORD} says nothing of {', '.join(missing)}")
+            least = {"rows": 1, "shard_size": 1, "dense": 1, "sparse": 0}
+            if wrong := [name for name, number in least.items() if not number <= record[name]]:
+                raise ValueError(f"its {RECORD} gives {wrong[0]} as {record[wrong[0]]}")
         except (OSError, TypeError, ValueError) as error:
             raise ValueError(f"{folder} is no index of a catalogue: {error}") from None
         return cls(folder, record)
@@ -152,7 +156,10 @@ class CatalogueIndex:
         try:
             return load_dataset("parquet", data_files=[*map(str, self.shards)], split="train")
         except DatasetsError as error:
-            raise ValueError(f"{self.folder} is damaged: {error.__cause__ or error}") from None
+            damaged = next((file for file in self.shards if not _can_be_read(file)), self.folder)
+            raise ValueError(
+                f"{damaged} is damaged: {error.__cause__ or error}. Remove it; scripts/embed.py goes on."
+            ) from None
 
     def embeddings(self, movies: Dataset, side: str) -> Embeddings:
         """Those of one side of `movies`, in memory."""
@@ -174,8 +181,8 @@ class CatalogueIndex:
         if self.is_fast(side) and can:
             try:
                 return FastSearch.load(movies, side, rows, self.folder).answers(queries, k)
-            except (OSError, RuntimeError, ValueError) as error:
-                reason = str(error).splitlines()[0]
+            except (EOFError, KeyError, OSError, RuntimeError, ValueError, BadZipFile) as error:
+                reason = " ".join(str(error).split()) or type(error).__name__
                 raise ValueError(
                     f"{self.folder / side}.faiss or .npz is damaged: {reason}. Remove both; scripts/embed.py goes on."
                 ) from None
@@ -191,3 +198,11 @@ def _length(file: Path) -> int | None:
         return pq.read_metadata(file).num_rows
     except (OSError, ValueError):  # pyarrow's errors of damaged files are ValueErrors
         return None
+
+
+def _can_be_read(file: Path) -> bool:
+    try:
+        pq.read_table(file)
+    except (OSError, ValueError):
+        return False
+    return True

@@ -36,6 +36,8 @@ def main(arguments: list[str] | None = None) -> None:
             raise ValueError("Give a text or a --poster, one of them.")
         if options.query is not None and not options.query.strip():
             raise ValueError("The query is empty.")
+        if options.query and not is_utf8(options.query):
+            raise ValueError("The query is not UTF-8.")
         if options.poster and options.among == "posters":
             raise ValueError("--among: a poster is sought among plots.")
         index = CatalogueIndex.open(options.index)
@@ -63,6 +65,15 @@ def main(arguments: list[str] | None = None) -> None:
         movie = movies[row]
         plot = textwrap.shorten(movie["plot"], PLOT_BEGINNING, placeholder=" ...")
         print(f"{rank:3}  {score:6.3f}  {movie['title'] or movie['id']}: {plot}")
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text can be encoded: what a shell passes on may not."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def look_at(file: Path, reads: bool) -> dict[str, Any]:

@@ -144,9 +144,10 @@ def test_many_movies_are_searched_with_faiss_and_without_it_exactly(flags, tmp_p
     assert "0 of 3 files new, searched by FAISS" in capsys.readouterr().out
     search.main([str(tmp_path / "index"), "c"])
     assert capsys.readouterr().out == exact and not caplog.text
-    (tmp_path / "index" / "poster.faiss").write_bytes(b"nothing")
-    with pytest.raises(SystemExit, match=r"poster\.faiss or \.npz is damaged"):
-        search.main([str(tmp_path / "index"), "c"])
+    for name, content in (("poster.npz", b"PK\x03\x04nothing"), ("poster.faiss", b"nothing")):
+        (tmp_path / "index" / name).write_bytes(content)
+        with pytest.raises(SystemExit, match=r"poster\.faiss or \.npz is damaged"):
+            search.main([str(tmp_path / "index"), "c"])
     monkeypatch.setattr(catalogue_index, "find_spec", lambda _: None)
     search.main([str(tmp_path / "index"), "c"])
     assert capsys.readouterr().out == exact and "pip install '.[search]' brings FAISS" in caplog.text
@@ -192,6 +193,7 @@ def test_an_index_of_another_model_or_catalogue_is_refused(index, flags, printed
     ("asked", "words"),
     [
         ([" \n"], "query is empty"),
+        (["a\udcffb"], "query is not UTF-8"),
         ([], "Give a text or a --poster"),
         (["c", "--poster", "x.png"], "one of them"),
         (["--poster", "no.png"], r"no\.png is no poster that can be read: no such file"),
@@ -215,12 +217,34 @@ def test_what_can_be_answered_all_the_same_is_said(index, capsys):
     assert "its first 32 tokens are read" in err and "there are 18 movies, here are all" in err
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", '{"model": "x"}'])
+@pytest.mark.parametrize("content", [None, "", "[]", '"model"', '{"model": "x"}'])
 def test_a_folder_that_is_no_index_is_named(content, tmp_path):
     if content is not None:
         (tmp_path / "index.json").write_text(content)
     with pytest.raises(SystemExit, match=f"{tmp_path.name} is no index of a catalogue"):
         search.main([str(tmp_path), "c"])
+
+
+@pytest.mark.parametrize("wrong", [{"rows": 0}, {"rows": "x"}, {"shard_size": 0}, {"dense": None}, {"sparse": -1}])
+def test_a_record_that_cannot_be_is_named(wrong, index):
+    file = Path(index) / "index.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | wrong))
+    with pytest.raises(SystemExit, match="index is no index of a catalogue"):
+        search.main([index, "c"])
+
+
+def test_a_damaged_file_is_named_and_made_again(flags, index, tmp_path, capsys):
+    search.main([index, "c"])
+    before = capsys.readouterr().out.splitlines()[-10:]
+    shard = sorted((tmp_path / "index" / "data").iterdir())[1]
+    content = shard.read_bytes()
+    shard.write_bytes(content[:4] + bytes(400) + content[404:])
+    with pytest.raises(SystemExit, match=rf"{shard.name} is damaged: .*Remove it; scripts/embed\.py goes on"):
+        search.main([index, "c"])
+    shard.unlink()
+    embed.main(flags)
+    search.main([index, "c"])
+    assert capsys.readouterr().out.splitlines()[-10:] == before
 
 
 def test_a_folder_for_the_index_that_cannot_be_had_is_named_before_anything_is_encoded(flags, tmp_path, monkeypatch):
