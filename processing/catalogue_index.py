@@ -157,9 +157,8 @@ class CatalogueIndex:
             return load_dataset("parquet", data_files=[*map(str, self.shards)], split="train")
         except DatasetsError as error:
             damaged = next((file for file in self.shards if not _can_be_read(file)), self.folder)
-            raise ValueError(
-                f"{damaged} is damaged: {error.__cause__ or error}. Remove it; scripts/embed.py goes on."
-            ) from None
+            reason = " ".join(str(error.__cause__ or error).split())
+            raise ValueError(f"{damaged} is damaged: {reason} Remove it; scripts/embed.py goes on.") from None
 
     def embeddings(self, movies: Dataset, side: str) -> Embeddings:
         """Those of one side of `movies`, in memory."""
