@@ -25,8 +25,8 @@ demo: install ## train, evaluate and load a model on the embedded stories
 	$(BIN)/python scripts/demo.py $(DEMO)
 	$(BIN)/python scripts/train.py scripts/configs/posterclip.yaml --catalogue $(DEMO)/catalogue \
 		--output_dir $(DEMO)/model --feature_cache $(DEMO)/features
-	$(BIN)/python scripts/evaluate.py $(DEMO)/model --catalogue $(DEMO)/catalogue --output $(DEMO)/report
-	$(BIN)/python scripts/card.py $(DEMO)/report
+	$(BIN)/python scripts/evaluate.py $(DEMO)/model --catalogue $(DEMO)/catalogue
+	$(BIN)/python scripts/card.py $(DEMO)/model/report-test
 	cd $(DEMO) && $(CURDIR)/$(BIN)/python $(CURDIR)/scripts/match.py model catalogue/posters/puss-in-boots.png \
 		"A cat in a pair of boots talks his poor master into a castle and a royal marriage." \
 		"A captain hunts the white whale that took his leg." \

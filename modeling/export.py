@@ -52,7 +52,7 @@ def export_onnx(model: PosterCLIPModel, folder: Path, image_size: tuple[int, int
         import onnxruntime
         from onnx_ir.passes.common import ClearMetadataAndDocStringPass
     except ImportError as error:
-        raise ImportError(f"export needs the extra onnx (pip install 'posterclip[onnx]'): {error}") from error
+        raise ImportError(f"export needs the extra onnx (pip install '.[onnx]'): {error}") from error
     folder.mkdir(parents=True, exist_ok=True)
     whole = folder / "model.onnx"
     example = _example(model, image_size, posters=2, plots=3, tokens=6)

@@ -114,7 +114,8 @@ class Catalogue:
         movies = concatenate_datasets([self.splits[name] for name in names])
         if len(movies) < 2:
             raise CatalogueError(
-                f"{' + '.join(names)} of {self.source} holds {len(movies)} movie: at least 2 are needed"
+                f"{' + '.join(names)} of {self.source} holds {len(movies)} movie: at least 2 are needed. Where there "
+                "are too few to split them by series, a column `split` says which is in which."
             )
         return movies
 

@@ -12,7 +12,7 @@ from matplotlib import style
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import NullLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from .contact_sheet import CARD, INK, LINE, SOFT
@@ -88,7 +88,8 @@ def distance_matrix(images: Embeddings, texts: Embeddings) -> Figure:
     axes.grid(False)
     axes.set(xlabel="plot (number in the split)", ylabel="poster (number in the split)")
     of = "" if size == 1 else f", mean of {size} by {size}"
-    figure.colorbar(drawn, label=f"distance = -cosine{of}", location="bottom", fraction=0.05, aspect=30)
+    bar = figure.colorbar(drawn, label=f"distance = -cosine{of}", location="bottom", fraction=0.05, aspect=30)
+    bar.ax.xaxis.set_major_locator(MaxNLocator(5))
     return figure
 
 
@@ -145,7 +146,7 @@ def pool_size_curves(sizes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Fi
         for k, colour in zip(RECALL_AT, SHADES[direction], strict=True):
             found = [metrics[f"R@{k}"] for metrics in sizes[direction].values()]
             expected = [metrics["chance"][f"R@{k}"] for metrics in sizes[direction].values()]
-            axes.plot(at, found, color=colour, marker=MARKERS[direction], markersize=5, linewidth=2)
+            axes.plot(at, found, color=colour, marker=MARKERS[direction], markersize=5, linewidth=2, clip_on=False)
             axes.plot(at, expected, color=colour, linestyle=":", linewidth=1.6)
             label = max(label + 0.09, found[-1])
             axes.annotate(f"R@{k}", (at[-1], label), (7, 0), textcoords="offset points", va="center")

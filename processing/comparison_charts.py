@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from .charts import COLOURS, MARKERS, WAYS, legend_below, new_figure, styled
 from .contact_sheet import INK, SOFT
@@ -57,6 +57,7 @@ def rank_against_rank(ranks: tuple[Ranks, Ranks], direction: str, pool_size: int
     axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda rank, _: f"{rank:,.0f}"))
+        axis.set_minor_formatter(NullFormatter())
     axes.set(xlabel="rank by the first model", ylabel="rank by the second model")
     counts = {"second better": second < first, "first": first < second, "equal": first == second}
     axes.set_title(

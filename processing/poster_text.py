@@ -83,6 +83,6 @@ def _engine() -> Any:
         from rapidocr import RapidOCR
     except ImportError as error:
         message = "reading what is printed on posters needs rapidocr and onnxruntime"
-        raise ImportError(f"{message} (pip install 'posterclip[ocr]'): {error}") from error
+        raise ImportError(f"{message} (pip install rapidocr onnxruntime): {error}") from error
     threads = {f"EngineConfig.onnxruntime.{kind}_op_num_threads": 1 for kind in ("intra", "inter")}
     return RapidOCR(params={"Global.log_level": "critical", **threads})

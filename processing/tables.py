@@ -192,13 +192,16 @@ def leak_lines(found: Mapping[str, Any], titles: Mapping[str, str], most: int = 
     """
     lines = []
     for kind in ("posters", "plots", "series"):
-        for pair in found[kind]["leaks"]["examples"][:most]:
+        examples = found[kind]["leaks"]["examples"]
+        for pair in examples[:most]:
             movies = [
                 f"{number} ({', '.join(filter(None, (split, titles[number])))})"
                 for number, split in zip(pair["ids"], pair["splits"], strict=True)
             ]
             likeness = f", likeness {pair['likeness']:.2f}" if "likeness" in pair else ""
             lines.append(f"{kind}: {' and '.join(movies)}{likeness}")
+        if len(examples) > most:
+            lines.append(f"{kind}: and {found[kind]['leaks']['count'] - most:,} more")
     return lines
 
 

@@ -65,7 +65,8 @@ def load_model(name: str) -> tuple[PosterCLIPModel, PosterCLIPProcessor]:
             raise ValueError(f"the model_type in its config.json is {found!r}")
         return PosterCLIPModel.from_pretrained(name), PosterCLIPProcessor.from_pretrained(name)
     except (OSError, SafetensorError, StrictDataclassError, ValueError) as error:
-        raise ValueError(f"{name} is no PosterCLIP model that can be loaded: {error}") from error
+        where = "" if Path(name).is_dir() else " (there is no such folder; it was sought on the Hub)"
+        raise ValueError(f"{name} is no PosterCLIP model that can be loaded{where}: {error}") from error
 
 
 def parse(

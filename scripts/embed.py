@@ -29,6 +29,7 @@ class EmbedArguments:
     shard_size: int = field(default=1000, metadata={"help": "Movies in a file; a killed run loses one file at most."})
     batch_size: int = field(default=32, metadata={"help": "Posters or plots encoded at a time."})
     workers: int = field(default=0, metadata={"help": "Processes that decode posters."})
+    feature_cache: str = field(default="none", metadata={"help": "Folder of features to read and fill, or none."})
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -61,7 +62,9 @@ def main(arguments: list[str] | None = None) -> None:
         missing = index.missing()
         accelerator.wait_for_everyone()
         model.eval().requires_grad_(False).to(accelerator.device)  # type: ignore[arg-type]
-        encoder = Encoder(model, processor, options.batch_size, options.workers, dtype=model.dtype)
+        encoder = Encoder(
+            model, processor, options.batch_size, options.workers, options.feature_cache, dtype=model.dtype
+        )
         for shard in missing[accelerator.process_index :: accelerator.num_processes]:
             part = movies.select(index.rows(shard))
             index.write(shard, part, *embeddings(encoder, part))

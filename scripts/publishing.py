@@ -3,6 +3,7 @@
 Nothing is pushed that a check has not seen: `pushing` takes what a function here made, `stage_model` for one.
 """
 
+import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -43,6 +44,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 ONE_SPLIT = {"configs": [{"config_name": "default", "data_files": "**"}]}
 METRIC_FILES = (".py", ".md", ".txt", ".json")
 SPACE_FILES = (*METRIC_FILES, *PICTURES, ".css", ".jsonl", ".safetensors")
+_LOADED = r'from_pretrained\("([^"]+)"'
 LARGE_JSON = ("tokenizer.json", "vocab.json")  # in which no path is
 # As in pyproject.toml: what the code in a saved folder imports, and what it does if it is there.
 REQUIREMENTS = (
@@ -125,6 +127,21 @@ def stage_model(source: Path, folder: Path) -> Staged:
     return staged
 
 
+def name_in_card(staged: Staged, source: Path, repo_id: str) -> None:
+    """Let the example of a model's card load the repository, where it loads the folder that is pushed."""
+    card = staged.folder / "README.md"
+    if not card.is_file():
+        return
+    text = card.read_text(encoding="utf-8")
+    named = [name for name in set(re.findall(_LOADED, text)) if Path(name).resolve() == source.resolve()]
+    for name in named:
+        text = text.replace(f'from_pretrained("{name}"', f'from_pretrained("{repo_id}"')
+        staged.notes.append(f"README.md: its example loads {repo_id} in place of {name}")
+    if named:
+        card.unlink()
+        staged.add(card.name, text.encode())
+
+
 def stage_dataset(source: Path, folder: Path) -> Staged:
     """Choose and check the files of a catalogue: metadata, the posters that it names, what is printed on them, card.
 
@@ -156,7 +173,9 @@ def stage_dataset(source: Path, folder: Path) -> Staged:
     if "configs" in named:
         staged.add(card.name, card)
     else:
-        staged.notes.append("README.md: its metadata will say that all files are one split, as rows name theirs")
+        staged.notes.append(
+            "README.md: it gets metadata by which all files are one split; the rows' own column says in which a movie is"
+        )
         staged.add(card.name, card.read_bytes() if card.is_file() else b"")
         metadata_save(folder / card.name, named | ONE_SPLIT)
     check_texts(folder, staged.files)

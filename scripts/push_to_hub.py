@@ -13,7 +13,7 @@ from huggingface_hub.utils import validate_repo_id
 from transformers.hf_argparser import string_to_bool
 
 from scripts.arguments import USER_ERRORS, quiet_libraries, stop
-from scripts.publishing import stage_dataset, stage_metric, stage_model, stage_space
+from scripts.publishing import name_in_card, stage_dataset, stage_metric, stage_model, stage_space
 from scripts.publishing_checks import check_loads
 from scripts.pushing import push
 
@@ -45,6 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
                 raise ValueError(f"{options.repo} names nobody: the repository is someone/name.")
             staged = stage(source, Path(folder))
             if staged.repo_type == "model":
+                name_in_card(staged, source, options.repo)
                 check_loads(staged.folder)
             for note in staged.notes:
                 print(note)

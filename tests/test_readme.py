@@ -41,6 +41,8 @@ def after_demo(tmp_path):
     tiny_model().save_pretrained(demo / "model")
     tiny_processor().save_pretrained(demo / "model")
     (demo / "catalogue" / "posters").mkdir(parents=True)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "posterclip").symlink_to(demo / "model")  # which the card loads
     (tmp_path / "processing").mkdir()
     (tmp_path / "processing" / "pair_retrieval").symlink_to(ROOT / "processing" / "pair_retrieval")
     rows = []
@@ -97,7 +99,7 @@ def test_the_ablations_tables_are_those_of_their_result_files():
 
 def test_the_card_is_what_its_results_fill():
     best = load("ablations/best")
-    assert fill_card(best, "build/demo/model", table(RESULTS / "ablations")) == CARD
+    assert fill_card(best, "runs/posterclip", table(RESULTS / "ablations")) == CARD
 
 
 def ways_to_write(value: Any) -> Iterator[str]:

@@ -256,7 +256,12 @@ def build(matcher: Matcher) -> tuple[Any, dict[str, Any]]:
                 names = ", ".join(matcher.genres)
                 genres = gr.Textbox(names, label="Genres to choose from (Enter to choose anew)", elem_id="names")
         with gr.Tab("Plot to posters"):
-            plot = gr.Textbox(label="What happens in the movie", lines=4, max_lines=10, elem_id="plot")
+            plot = gr.Textbox(
+                label="What happens in the movie (Shift and Enter to find posters)",
+                lines=4,
+                max_lines=10,
+                elem_id="plot",
+            )
             button = gr.Button("Find posters", variant="primary")
             gr.Examples([movie["plot"] for movie in examples[:3]], plot, label=f"Or a plot{origin}")
             gr.Markdown(f"### Posters\nThe best of {count}; {note}")
@@ -264,7 +269,7 @@ def build(matcher: Matcher) -> tuple[Any, dict[str, Any]]:
         queue: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "model"}
         gallery.select(choose, None, file, queue=False, api_visibility="private")
         gr.on([file.change, genres.submit], look, [file, genres], [read, plots, tags], api_name="plots", **queue)
-        button.click(find, plot, posters, api_name="posters", **queue)
+        gr.on([button.click, plot.submit], find, plot, posters, api_name="posters", **queue)
     page.queue(max_size=32)
     return page, {
         "theme": theme(),

@@ -30,16 +30,16 @@ def folder(tmp_path, monkeypatch) -> Path:
     demo.main(["build/demo"])
     preset = [str(ROOT / "scripts/configs/posterclip.yaml"), "--catalogue", "build/demo/catalogue"]
     train.main([*preset, "--output_dir", "build/demo/model", "--disable_tqdm", "True"])
-    evaluate.main(["build/demo/model", "--catalogue", "build/demo/catalogue", "--output", "build/demo/report"])
-    card.main(["build/demo/report"])
+    evaluate.main(["build/demo/model", "--catalogue", "build/demo/catalogue"])
+    card.main(["build/demo/model/report-test"])
     return tmp_path / "build" / "demo"
 
 
 @pytest.mark.slow
 def test_held_out_stories_are_found_at_least_twice_as_often_as_by_chance(folder):
-    metrics = json.loads((folder / "report" / "results.json").read_text())["metrics"]
+    metrics = json.loads((folder / "model" / "report-test" / "results.json").read_text())["metrics"]
     for direction in ("image_to_text", "text_to_image"):
         assert metrics["pool"][direction] >= 40
         assert metrics[direction]["R@5"] >= 2 * metrics["chance"][direction]["R@5"]
-    assert Image.open(folder / "report" / "sheet-spread.png").height > 1000
+    assert Image.open(folder / "model" / "report-test" / "sheet-spread.png").height > 1000
     assert f"{metrics['image_to_text']['R@1']:.2%}" in (folder / "model" / "README.md").read_text(encoding="utf-8")

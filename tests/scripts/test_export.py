@@ -103,5 +103,5 @@ def test_what_cannot_be_matched_is_one_line(exported, tmp_path):
 
 def test_what_export_needs_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ImportError, match=r"pip install 'posterclip\[onnx\]'"):
+    with pytest.raises(ImportError, match=r"pip install '\.\[onnx\]'"):
         export_onnx(tiny_model(), tmp_path, (32, 32))

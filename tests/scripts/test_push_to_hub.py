@@ -74,6 +74,17 @@ def test_a_saved_folder_goes_in_one_commit_without_what_is_not_for_others(hub, s
     assert f"(private, revision {commit.oid})" in told
 
 
+def test_the_cards_example_loads_the_repository(hub, saved, capsys, monkeypatch):
+    monkeypatch.setattr(push_to_hub, "check_loads", lambda folder: None)
+    monkeypatch.chdir(saved.parent)
+    card = f'{CARD}AutoModel.from_pretrained("run")\nAutoModel.from_pretrained("ann/other")\n'
+    (saved / "README.md").write_text(card)
+    push_to_hub.main([str(saved), "ann/clip"])
+    assert hub.commits("ann/clip")[-1].files["README.md"].decode() == card.replace('"run"', '"ann/clip"')
+    assert "its example loads ann/clip in place of run" in capsys.readouterr().out
+    assert (saved / "README.md").read_text() == card
+
+
 def test_a_dry_run_lists_files_with_sizes_and_asks_nothing_of_the_hub(hub, saved, capsys, monkeypatch):
     monkeypatch.setattr(push_to_hub, "check_loads", lambda folder: None)
     push_to_hub.main([str(saved), "ann/clip", "--dry_run", "True"])
