@@ -174,7 +174,7 @@ def stage_dataset(source: Path, folder: Path) -> Staged:
         staged.add(card.name, card)
     else:
         staged.notes.append(
-            "README.md: it gets metadata by which all files are one split; the rows' own column says in which a movie is"
+            "README.md: it gets metadata that takes all files for one split; rows name theirs in a column"
         )
         staged.add(card.name, card.read_bytes() if card.is_file() else b"")
         metadata_save(folder / card.name, named | ONE_SPLIT)

@@ -256,12 +256,8 @@ def build(matcher: Matcher) -> tuple[Any, dict[str, Any]]:
                 names = ", ".join(matcher.genres)
                 genres = gr.Textbox(names, label="Genres to choose from (Enter to choose anew)", elem_id="names")
         with gr.Tab("Plot to posters"):
-            plot = gr.Textbox(
-                label="What happens in the movie (Shift and Enter to find posters)",
-                lines=4,
-                max_lines=10,
-                elem_id="plot",
-            )
+            what = "What happens in the movie (Shift and Enter to find posters)"
+            plot = gr.Textbox(label=what, lines=4, max_lines=10, elem_id="plot")
             button = gr.Button("Find posters", variant="primary")
             gr.Examples([movie["plot"] for movie in examples[:3]], plot, label=f"Or a plot{origin}")
             gr.Markdown(f"### Posters\nThe best of {count}; {note}")
