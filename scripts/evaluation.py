@@ -144,8 +144,8 @@ class Judge:
             raise ValueError(f"trained_splits: {', '.join(sorted(strange))} is none of {', '.join(self.judged)}.")
         if self.judged and not options.trained_splits and self.record.get("data_fingerprint") and self.seen is None:
             raise ValueError(
-                f"seed_protocol: {name} was trained on other movies than {', '.join(self.trained)} of "
-                f"{catalogue.source}, or on other plots of them. Say by --trained_splits what it was trained on."
+                f"seed_protocol: {', '.join(self.trained)} of {catalogue.source} is not, or not all of, what the "
+                f"training of {name} recorded. Say by --trained_splits what it was trained on."
             )
         check_sizes(options.pool_sizes or [], len(self.movies))
         if options.one_to_one:
@@ -201,7 +201,7 @@ def training_record(model: Path) -> dict[str, Any]:
 
 
 def was_trained_on(record: dict[str, Any], catalogue: Catalogue, split: str, print_of_split: str) -> bool | None:
-    """Whether a model was trained on the movies of a split; None if that is not known.
+    """Whether a model was trained on the movies of a split; None if that is not known, as of one trained further.
 
     Args:
         record: what `training_record` gives.
@@ -212,10 +212,11 @@ def was_trained_on(record: dict[str, Any], catalogue: Catalogue, split: str, pri
     recorded = record.get("data_fingerprint") or {}
     if print_of_split in recorded.values():
         return True
-    known = recorded and all(
+    trained_before = (record.get("model") or {}).get("model")
+    known = not trained_before and all(
         name in catalogue.splits and fingerprint(catalogue.movies([name])) == of for name, of in recorded.items()
     )
-    return False if known else None
+    return False if recorded and known else None
 
 
 def embeddings(encoder: Encoder, movies: Dataset) -> tuple[Embeddings, Embeddings]:

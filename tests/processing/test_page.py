@@ -86,9 +86,17 @@ def test_a_page_stands_without_what_is_optional(pages, tmp_path):
     assert "With the titles masked in the plots, it finds the right plot of 20 first for" in text
 
 
+def test_a_page_tells_of_a_model_that_was_trained_on_a_stream(tmp_path):
+    results = evaluation()[3]
+    stream = {"source": "someone/movies", "streaming": True, "shards": 4, "plot_columns": None}
+    training = {"train_splits": ["train"], "catalogue": stream, "arguments": {}}
+    write_page(tmp_path / "index.html", results | {"training": training, "seen": None}, [])
+    assert "train of someone/movies , as a stream" in text_of(tmp_path / "index.html")
+
+
 def test_movies_that_were_trained_on_are_called_so(tmp_path):
     results = evaluation()[3]
-    told = {True: "memory, not skill", False: "not among them", None: "among them is not known"}
+    told = {True: "memory, not skill", False: "not among them", None: "is not known : this catalogue"}
     for seen, words in told.items():
         write_page(tmp_path / "index.html", results | {"seen": seen}, [])
         assert [other for other in told.values() if other in text_of(tmp_path / "index.html")] == [words]

@@ -237,6 +237,9 @@ def test_whether_a_model_was_trained_on_the_movies_is_told_by_what_they_are_and_
     record = {"train_splits": ["train"], "catalogue": {}, "data_fingerprint": {"train": train}}
     (Path(model) / "training.json").write_text(json.dumps(record))
     assert judge(model, catalogue)["seen"] is False
+    (Path(model) / "training.json").write_text(json.dumps(record | {"model": {"model": "runs/first"}}))
+    assert judge(model, catalogue)["seen"] is None  # the first training may have been on anything
+    (Path(model) / "training.json").write_text(json.dumps(record))
     moved = catalogue.rename(catalogue.with_name("moved"))
     assert judge(model, moved, "--split", "train")["seen"] is True
     assert judge(model, moved, "--seed_protocol", "True")["seed_protocol"]["trained"]["count"] == 8
@@ -245,7 +248,9 @@ def test_whether_a_model_was_trained_on_the_movies_is_told_by_what_they_are_and_
     rows[0]["split"], rows[-1]["split"] = rows[-1]["split"], rows[0]["split"]
     (moved / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     assert judge(model, moved)["seen"] is None
-    with pytest.raises(SystemExit, match=r"seed_protocol: .*model was trained on other movies than train of .*moved"):
+    with pytest.raises(
+        SystemExit, match=r"seed_protocol: train of .*moved is not, or not all of, what the training of"
+    ):
         evaluate.main([model, "--catalogue", str(moved), "--seed_protocol", "True"])
 
 
