@@ -36,7 +36,7 @@ def test_what_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "rapidocr", None)
     poster_text._engine.cache_clear()
     for call in (reader_name, lambda: read_lines(Image.new("RGB", (9, 9)))):
-        with pytest.raises(ImportError, match=r"needs rapidocr.*pip install 'posterclip\[ocr\]'"):
+        with pytest.raises(ImportError, match=r"needs rapidocr.*pip install rapidocr onnxruntime"):
             call()
 
 
