@@ -32,8 +32,9 @@ demo: install ## train, evaluate and load a model on the embedded stories
 		"A captain hunts the white whale that took his leg." \
 		"A count leaves his castle in the mountains for London."
 
+# Two processes with as many threads as there are processors: threads that spin while they wait would be in the way.
 test: install ## run every test that needs no other data
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-fast: install ## run the tests that take no more than a few seconds
 	$(BIN)/python -m pytest -m 'not slow'
