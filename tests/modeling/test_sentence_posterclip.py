@@ -67,7 +67,8 @@ def test_a_poster_whose_words_nobody_gives_is_read_as_the_processor_reads(tmp_pa
     poster = Image.effect_noise((40, 60), 90)
     given = [poster, {"image": poster, "text": LINES}, {"image": poster, "text": "A Sea"}]
     read, same, other = model.encode(given, convert_to_tensor=True)
-    assert torch.equal(read, same) and not torch.allclose(read, other, atol=1e-3)
+    torch.testing.assert_close(read, same)  # the last bits depend on the place in the batch
+    assert not torch.allclose(read, other, atol=1e-3)
 
 
 def test_what_sentence_transformers_saves_either_library_loads(folder, inputs, tmp_path):
