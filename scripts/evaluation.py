@@ -129,7 +129,7 @@ class Judge:
         self.judged = [split for split in JUDGED if split in catalogue.splits] if options.seed_protocol else []
         splits = dict.fromkeys([options.split, *self.judged])
         self.prints = {split: fingerprint(catalogue.movies([split])) for split in splits}
-        self.seen = was_trained_on(self.record, catalogue, options.split, self.prints[options.split])
+        self.seen = was_trained_on(self.record, catalogue, options.split, self.prints)
         if self.model.config.poster_text:
             catalogue = catalogue.with_poster_text(POSTER_TEXT)
         self.catalogue = catalogue
@@ -200,21 +200,22 @@ def training_record(model: Path) -> dict[str, Any]:
     return {**record, "training": told}
 
 
-def was_trained_on(record: dict[str, Any], catalogue: Catalogue, split: str, print_of_split: str) -> bool | None:
+def was_trained_on(record: dict[str, Any], catalogue: Catalogue, split: str, prints: dict[str, str]) -> bool | None:
     """Whether a model was trained on the movies of a split; None if that is not known, as of one trained further.
 
     Args:
         record: what `training_record` gives.
         catalogue: that holds the split.
         split: its name.
-        print_of_split: its fingerprint. Names of catalogues and splits say nothing: what they hold may have changed.
+        prints: the fingerprints of it and perhaps of other splits. Names say nothing: what they hold may have changed.
     """
     recorded = record.get("data_fingerprint") or {}
-    if print_of_split in recorded.values():
+    if prints[split] in recorded.values():
         return True
     trained_before = (record.get("model") or {}).get("model")
     known = not trained_before and all(
-        name in catalogue.splits and fingerprint(catalogue.movies([name])) == of for name, of in recorded.items()
+        name in catalogue.splits and (prints.get(name) or fingerprint(catalogue.movies([name]))) == of
+        for name, of in recorded.items()
     )
     return False if recorded and known else None
 
