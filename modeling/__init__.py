@@ -2,8 +2,8 @@
 
 from transformers import AutoConfig, AutoModel, AutoModelForZeroShotImageClassification
 
-from .configuration_posterclip import PosterCLIPConfig
-from .modeling_posterclip import PosterCLIPModel, PosterCLIPOutput
+from modeling.posterclip.configuration_posterclip import PosterCLIPConfig
+from modeling.posterclip.modeling_posterclip import PosterCLIPModel, PosterCLIPOutput
 
 AutoConfig.register(PosterCLIPConfig.model_type, PosterCLIPConfig)
 AutoModel.register(PosterCLIPConfig, PosterCLIPModel)

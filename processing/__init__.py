@@ -1,5 +1,5 @@
 """A movie in, tensors out; embeddings in, answers out."""
 
-from .processing_posterclip import PosterCLIPProcessor
+from processing.posterclip.processing_posterclip import PosterCLIPProcessor
 
 __all__ = ["PosterCLIPProcessor"]

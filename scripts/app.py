@@ -13,9 +13,9 @@ from pathlib import Path
 
 from safetensors.numpy import save_file
 
-from processing.catalogue import Catalogue
-from processing.rgb import to_rgb
-from scripts.arguments import (
+from processing.catalogue.catalogue import Catalogue
+from processing.posterclip.rgb import to_rgb
+from scripts.common.command_line import (
     FEATURES,
     POSTER_TEXT,
     USER_ERRORS,
@@ -25,8 +25,8 @@ from scripts.arguments import (
     quiet_libraries,
     stop,
 )
-from scripts.evaluation import embeddings
-from scripts.features import Encoder
+from scripts.common.evaluator import embeddings
+from scripts.common.features import Encoder
 from scripts.space.app import EMBEDDINGS, METADATA, serve
 
 SPACE = Path(__file__).parent / "space"
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
                 raise ImportError("The app needs gradio: pip install '.[app]' brings it.")
             model, processor = load_model(rest.model)
             catalogue = data.load()
-            if model.config.poster_text:
+            if model.config.use_poster_text:
                 catalogue = catalogue.with_poster_text(POSTER_TEXT)
             model.eval().requires_grad_(False)
             write_space(folder, Encoder(model, processor, cache=options.feature_cache, dtype=model.dtype), catalogue)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from processing.audit import audit, leak_count
-from processing.catalogue import fingerprint
-from processing.results import write_results
-from processing.tables import format_table, leak_lines, leak_rows, title_rows
-from scripts.arguments import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, stop
+from processing.catalogue.fingerprints import fingerprint
+from processing.catalogue.leakage import audit, leak_count
+from processing.reporting.results import write_results
+from processing.reporting.tables import format_table, leak_lines, leak_rows, title_rows
+from scripts.common.command_line import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, stop
 
 
 @dataclass

@@ -4,11 +4,11 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from processing.card import HUB_NAME, eval_results, fill_card
-from processing.results import read_evaluation
-from scripts.ablations import table
-from scripts.arguments import USER_ERRORS, parse, quiet_libraries, stop
-from scripts.evaluation import RESULTS
+from processing.reporting.model_card import HUB_NAME, eval_results, fill_card
+from processing.reporting.results import read_evaluation
+from scripts.common.command_line import USER_ERRORS, parse, quiet_libraries, stop
+from scripts.common.evaluator import RESULTS
+from scripts.experiments.ablations import table
 
 NAME = re.compile(r"[\w./ -]+")
 

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from modeling.demo_towers import DemoWeightsError, export_text_tower, export_vision_tower
+from modeling.demo_encoders import DemoWeightsError, export_text_encoder, export_vision_encoder
 from processing.stories import write_catalogue
-from scripts.arguments import quiet_libraries, stop
+from scripts.common.command_line import quiet_libraries, stop
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -16,8 +16,8 @@ def main(arguments: list[str] | None = None) -> None:
     quiet_libraries()
     try:
         count = write_catalogue(folder / "catalogue")
-        vision = export_vision_tower(folder / "towers" / "efficientnet-lite2")
-        text = export_text_tower(folder / "towers" / "all-minilm-l6-v2")
+        vision = export_vision_encoder(folder / "encoders" / "efficientnet-lite2")
+        text = export_text_encoder(folder / "encoders" / "all-minilm-l6-v2")
     except (DemoWeightsError, OSError) as error:
         stop(error)
     print(f"{count} stories with drawn posters in {folder / 'catalogue'}; encoders in {vision} and {text}")

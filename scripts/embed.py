@@ -11,11 +11,19 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 
-from processing.catalogue import fingerprint
-from processing.catalogue_index import EXACT_UP_TO, CatalogueIndex
-from scripts.arguments import POSTER_TEXT, USER_ERRORS, CatalogueArguments, load_model, parse, quiet_libraries, stop
-from scripts.evaluation import embeddings
-from scripts.features import Encoder, model_key
+from processing.catalogue.fingerprints import fingerprint
+from processing.search.index import EXACT_UP_TO, CatalogueIndex
+from scripts.common.command_line import (
+    POSTER_TEXT,
+    USER_ERRORS,
+    CatalogueArguments,
+    load_model,
+    parse,
+    quiet_libraries,
+    stop,
+)
+from scripts.common.evaluator import embeddings
+from scripts.common.features import Encoder, model_key
 
 
 @dataclass
@@ -45,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
         model, processor = load_model(rest.model)
         catalogue = data.load()
         with accelerator.main_process_first():
-            if model.config.poster_text:
+            if model.config.use_poster_text:
                 catalogue = catalogue.with_poster_text(POSTER_TEXT)
             movies = catalogue.movies(list(catalogue.splits))
             about = {
@@ -56,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
                 "rows": len(movies),
                 "shard_size": options.shard_size,
                 "dense": model.config.projection_dim,
-                "sparse": model.config.lexical_dim,
+                "sparse": model.config.char_ngram_dim,
             }
             index = CatalogueIndex.start(options.output, about)
         missing = index.missing()

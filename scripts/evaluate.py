@@ -6,13 +6,13 @@ With a second model, or the report of an earlier evaluation in place of one, the
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from processing.catalogue import Catalogue
-from processing.distances import check_format, write_distances
-from processing.page import draw_comparison, write_comparison, write_page, write_pictures
-from processing.results import write_results
-from processing.tables import comparison_rows, format_tables, report_tables
-from scripts.arguments import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, stop
-from scripts.evaluation import RESULTS, Evaluation, Judge, PoolArguments, compare
+from processing.catalogue.catalogue import Catalogue
+from processing.evaluation.distances import check_format, write_distances
+from processing.reporting.report import draw_comparison, write_comparison, write_page, write_pictures
+from processing.reporting.results import write_results
+from processing.reporting.tables import comparison_rows, format_tables, report_tables
+from scripts.common.command_line import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, stop
+from scripts.common.evaluator import RESULTS, Evaluation, Evaluator, PoolArguments, compare
 
 PAGE = "index.html"
 
@@ -67,17 +67,17 @@ def main(arguments: list[str] | None = None) -> None:
         stop(error)
 
 
-def find(name: str, catalogue: Catalogue, options: PoolArguments, comparing: bool) -> Judge | Evaluation:
+def find(name: str, catalogue: Catalogue, options: PoolArguments, comparing: bool) -> Evaluator | Evaluation:
     """A model to judge, or the report of an earlier evaluation to compare with."""
     if not (Path(name) / RESULTS).is_file():
-        return Judge(name, catalogue, options)
+        return Evaluator(name, catalogue, options)
     if not comparing:
         raise ValueError(f"{name} is the report of an evaluation already: name what to compare it with.")
     return Evaluation.load(Path(name), catalogue)
 
 
-def evaluate(judge: Judge, folder: Path, report: ReportArguments) -> Evaluation:
-    """Judge a model, print what came out and write it into the folder."""
+def evaluate(judge: Evaluator, folder: Path, report: ReportArguments) -> Evaluation:
+    """Evaluator a model, print what came out and write it into the folder."""
     evaluation, embeds = judge.evaluate()
     evaluation.save(folder)
     tables = format_tables(report_tables(evaluation.results))

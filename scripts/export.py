@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from modeling.export import export_onnx
-from scripts.arguments import USER_ERRORS, load_model, parse, quiet_libraries, stop
+from modeling.inference.onnx_export import export_onnx
+from scripts.common.command_line import USER_ERRORS, load_model, parse, quiet_libraries, stop
 
 
 @dataclass

@@ -12,10 +12,10 @@ from pathlib import Path
 from huggingface_hub.utils import validate_repo_id
 from transformers.hf_argparser import string_to_bool
 
-from scripts.arguments import USER_ERRORS, quiet_libraries, stop
-from scripts.publishing import name_in_card, stage_dataset, stage_metric, stage_model, stage_space
-from scripts.publishing_checks import check_loads
-from scripts.pushing import push
+from scripts.common.command_line import USER_ERRORS, quiet_libraries, stop
+from scripts.hub.publishing import name_in_card, stage_dataset, stage_metric, stage_model, stage_space
+from scripts.hub.publishing_checks import check_loads
+from scripts.hub.pushing import push
 
 
 def main(arguments: list[str] | None = None) -> None:

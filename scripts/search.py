@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from processing.catalogue_index import CatalogueIndex
-from processing.poster_text import read_lines
-from processing.posters import read_poster
-from scripts.arguments import USER_ERRORS, load_model, quiet_libraries, stop
-from scripts.features import model_key
+from processing.catalogue.image_checks import read_poster
+from processing.posterclip.ocr import recognize_text
+from processing.search.index import CatalogueIndex
+from scripts.common.command_line import USER_ERRORS, load_model, quiet_libraries, stop
+from scripts.common.features import model_key
 
 PLOT_BEGINNING = 90  # characters
 
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> None:
                 f"{options.index} was made by another model than {name}: embed the catalogue with this one."
             )
         side = "plot" if options.poster or options.among == "plots" else "poster"
-        inputs = look_at(options.poster, processor.reads_posters) if options.poster else {"text": options.query}
+        inputs = look_at(options.poster, processor.run_ocr) if options.poster else {"text": options.query}
         with torch.no_grad():
             output = model.eval()(**processor(**inputs, return_tensors="pt"))
         query = (output.text_embeds if options.poster is None else output.image_embeds).float().numpy()
@@ -82,7 +82,7 @@ def look_at(file: Path, reads: bool) -> dict[str, Any]:
         poster = read_poster(file)
     except ValueError as error:
         raise ValueError(f"{file} is no poster that can be read: {error}") from None
-    return {"images": poster, **({"poster_text": [read_lines(poster)]} if reads else {})}
+    return {"images": poster, **({"poster_text": [recognize_text(poster)]} if reads else {})}
 
 
 if __name__ == "__main__":

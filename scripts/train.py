@@ -9,16 +9,16 @@ import torch
 from transformers import TrainingArguments, set_seed
 
 from modeling import PosterCLIPModel
-from modeling.arguments import check_arguments, resume_point
-from modeling.modes import DEFAULT_LORA_RANK, check_modes, set_mode
-from modeling.trainer import PosterCLIPTrainer
+from modeling.training.argument_checks import check_arguments, resume_point
+from modeling.training.freezing import DEFAULT_LORA_RANK, check_modes, set_mode
+from modeling.training.trainer import PosterCLIPTrainer
 from processing import PosterCLIPProcessor
-from processing.catalogue import fingerprint
-from processing.collation import MoviePairs, PairCollator, first_plots
-from processing.results import write_results
-from processing.retrieval import METRICS, trainer_metrics
-from processing.streaming import MovieStream, open_stream
-from scripts.arguments import (
+from processing.catalogue.fingerprints import fingerprint
+from processing.data.collation import MoviePairs, PairCollator, first_plots
+from processing.data.streaming import MovieStream, open_stream
+from processing.evaluation.retrieval import METRICS, trainer_metrics
+from processing.reporting.results import write_results
+from scripts.common.command_line import (
     FEATURES,
     POSTER_TEXT,
     USER_ERRORS,
@@ -28,28 +28,28 @@ from scripts.arguments import (
     quiet_libraries,
     stop,
 )
-from scripts.features import add_features
+from scripts.common.features import add_features
 
 
 @dataclass
 class ModelArguments:
     """Which model: a saved one, or a new one of two encoders."""
 
-    model: str | None = field(default=None, metadata={"help": "A saved PosterCLIP to train further."})
-    vision: str | None = field(default=None, metadata={"help": "Of a new one: the poster encoder."})
-    text: str | None = field(default=None, metadata={"help": "Of a new one: the plot encoder."})
+    model_name_or_path: str | None = field(default=None, metadata={"help": "A saved PosterCLIP to train further."})
+    vision_model_name_or_path: str | None = field(default=None, metadata={"help": "Of a new one: the poster encoder."})
+    text_model_name_or_path: str | None = field(default=None, metadata={"help": "Of a new one: the plot encoder."})
     projection_dim: int | None = field(default=None, metadata={"help": "Of a new one: the size of its embeddings."})
     vision_pooling: str | None = field(default=None, metadata={"help": "Of a new one: auto, cls, mean or pooler."})
     text_pooling: str | None = field(default=None, metadata={"help": "Of a new one: auto, cls, mean or pooler."})
     loss: str | None = field(default=None, metadata={"help": "Of a new one: contrastive or sigmoid."})
     logit_scale_init_value: float | None = field(default=None, metadata={"help": "Of a new one: ln(1 / temperature)."})
-    poster_text: bool | None = field(
+    use_poster_text: bool | None = field(
         default=None, metadata={"help": "Of a new one: whether it also reads what is printed on a poster."}
     )
-    vision_weight_init_value: float | None = field(
+    image_weight_init_value: float | None = field(
         default=None, metadata={"help": "Of a new one that does: how much the picture counts beside the words."}
     )
-    lexical_dim: int | None = field(
+    char_ngram_dim: int | None = field(
         default=None, metadata={"help": "Of a new one that does: dimensions for the words themselves, 0 by default."}
     )
     max_length: int = field(default=128, metadata={"help": "Of a new one: plots are cut at so many tokens."})
@@ -69,19 +69,31 @@ class ModelArguments:
     def build(self) -> tuple[PosterCLIPModel, PosterCLIPProcessor]:
         """The model, its encoders in their modes, and its processor."""
         names = ["projection_dim", "vision_pooling", "text_pooling", "loss", "logit_scale_init_value"]
-        names += ["poster_text", "vision_weight_init_value", "lexical_dim"]
+        names += ["use_poster_text", "image_weight_init_value", "char_ngram_dim"]
         fields = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        if self.model:
-            if given := [name for name in ("vision", "text", *fields) if getattr(self, name) is not None]:
-                raise ValueError(f"{', '.join(given)}: a saved model (--model) has its own.")
-            model, processor = load_model(self.model)
-        elif self.vision and self.text:
-            model = PosterCLIPModel.from_vision_text_pretrained(self.vision, self.text, **fields)
+        if self.model_name_or_path:
+            if given := [
+                name
+                for name in ("vision_model_name_or_path", "text_model_name_or_path", *fields)
+                if getattr(self, name) is not None
+            ]:
+                raise ValueError(f"{', '.join(given)}: a saved model (--model_name_or_path) has its own.")
+            model, processor = load_model(self.model_name_or_path)
+        elif self.vision_model_name_or_path and self.text_model_name_or_path:
+            model = PosterCLIPModel.from_vision_text_pretrained(
+                self.vision_model_name_or_path, self.text_model_name_or_path, **fields
+            )
             processor = PosterCLIPProcessor.from_vision_text_pretrained(
-                self.vision, self.text, self.max_length, reads_posters=bool(self.poster_text)
+                self.vision_model_name_or_path,
+                self.text_model_name_or_path,
+                self.max_length,
+                run_ocr=bool(self.use_poster_text),
             )
         else:
-            raise ValueError("Name a saved model (--model), or the two encoders of a new one (--vision and --text).")
+            raise ValueError(
+                "Name a saved model (--model_name_or_path), or the two encoders of a new one "
+                "(--vision_model_name_or_path and --text_model_name_or_path)."
+            )
         set_mode(model.vision_model, self.vision_mode, self.lora_rank)
         set_mode(model.text_model, self.text_mode, self.lora_rank)
         return model, processor
@@ -175,9 +187,9 @@ def main(arguments: list[str] | None = None) -> None:
         evaluates, held_out = run.eval_strategy != "no", None
         set_seed(run.seed)
         model, processor = architecture.build()
-        reads = model.config.poster_text
+        reads = model.config.use_poster_text
         if stream.streaming:
-            judged = stream.open(data, [splits.eval_split], poster_text=reads).movies() if evaluates else None
+            judged = stream.open(data, [splits.eval_split], use_poster_text=reads).movies() if evaluates else None
         else:
             catalogue = data.load()
             if evaluates and splits.eval_split == "validation":
@@ -191,17 +203,17 @@ def main(arguments: list[str] | None = None) -> None:
         if stream.streaming:
             share = {"process_index": run.process_index, "processes": run.world_size}
             share |= {"workers": run.dataloader_num_workers, "seed": run.seed}
-            share |= {"augment": run.augment, "mask_names": run.mask_names, "poster_text": reads}
+            share |= {"augment": run.augment, "mask_names": run.mask_names, "use_poster_text": reads}
             pairs = stream.open(data, splits.train_splits, processor, **share)
         else:
             shown = {"augment": run.augment, "genres": run.genre_weight > 0, "mask_names": run.mask_names}
-            shown |= {"poster_text": reads, "poster_text_dropout": run.poster_text_dropout}
+            shown |= {"use_poster_text": reads, "poster_text_dropout": run.poster_text_dropout}
             pairs = MoviePairs(movies, processor, seed=run.seed, **shown)
-        if model.config.lexical_dim and not architecture.model:
+        if model.config.char_ngram_dim and not architecture.model_name_or_path:
             plots = [plot for plots in pairs.plots for plot in plots]
-            model.lexical.fit(processor.tokenizer, plots)
+            model.char_ngrams.fit(processor.tokenizer, plots)
         if judged is not None:
-            held_out = MoviePairs(judged, processor, plots=first_plots(judged), poster_text=reads)
+            held_out = MoviePairs(judged, processor, plots=first_plots(judged), use_poster_text=reads)
         trainer = PosterCLIPTrainer(
             model,
             run,
@@ -277,7 +289,7 @@ def check_settings(stream: StreamArguments, architecture: ModelArguments, run: R
         if stream.shuffle_buffer < 1:
             raise ValueError(f"shuffle_buffer: {stream.shuffle_buffer} rows cannot be shuffled.")
         whole: dict[str, Any] = {"group_by_length": grouped, "genre_weight": run.genre_weight}
-        whole |= {"lexical_dim": architecture.lexical_dim, "poster_text_dropout": run.poster_text_dropout}
+        whole |= {"char_ngram_dim": architecture.char_ngram_dim, "poster_text_dropout": run.poster_text_dropout}
         if named := [name for name, value in whole.items() if value]:
             raise ValueError(f"{', '.join(named)}: not on a stream, whose movies are not known before they come.")
 

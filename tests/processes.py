@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import multiprocessing
 
-from modeling.trainer import PosterCLIPTrainer
+from modeling.training.trainer import PosterCLIPTrainer
 
 METHOD = "forkserver"
 multiprocessing.get_context(METHOD).set_forkserver_preload(["tests.modeling.runs"])

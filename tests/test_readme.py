@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from processing.card import fill_card
-from processing.stories import read_stories
-from processing.tables import (
+from processing.reporting.model_card import fill_card
+from processing.reporting.tables import (
     ablation_rows,
     format_table,
     leak_rows,
@@ -21,8 +20,9 @@ from processing.tables import (
     pool_size_rows,
     seed_rows,
 )
-from scripts.ablations import table
-from scripts.benchmark import cell, tables
+from processing.stories import read_stories
+from scripts.benchmarks.training import cell, tables
+from scripts.experiments.ablations import table
 from tests.elsewhere import run_without_clone
 from tests.tiny import tiny_model, tiny_processor
 
@@ -76,7 +76,7 @@ def load(name: str) -> dict:
 def test_the_tables_of_the_demo_and_of_the_seeds_recipe_are_those_of_their_result_files():
     seed = load("ablations/seed")
     assert format_table(pool_rows(load("demo")["metrics"])) in README
-    assert format_table(seed_rows(seed["seed_protocol"])) in README
+    assert format_table(seed_rows(seed["legacy_protocol"])) in README
     assert format_table(pool_rows(seed["metrics"])) in TABLES
 
 

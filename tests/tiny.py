@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from modeling import PosterCLIPConfig, PosterCLIPModel
-from modeling.modes import set_mode
+from modeling.training.freezing import set_mode
 from processing import PosterCLIPProcessor
 
 IMAGE_SIZE = 32
@@ -84,17 +84,17 @@ def tiny_model(vision: str = "vit", text: str = "bert", *, seed: int = 0, **fiel
         **{"projection_dim": 8, **fields},
     )
     model = PosterCLIPModel(config)
-    if config.lexical_dim:  # every token is spelled, as a word of five letters, but the special ones
-        model.lexical.characters[4:, 0] = ord(" ")
-        model.lexical.characters[4:, 1:6] = torch.randint(97, 123, (60, 5), dtype=torch.int32)
+    if config.char_ngram_dim:  # every token is spelled, as a word of five letters, but the special ones
+        model.char_ngrams.characters[4:, 0] = ord(" ")
+        model.char_ngrams.characters[4:, 1:6] = torch.randint(97, 123, (60, 5), dtype=torch.int32)
     return model
 
 
 def tiny_model_in_modes(vision: str, text: str, modes: str, **fields) -> PosterCLIPModel:
-    """The same with the towers in two modes, `lora,full` or others; adapters have rank 4."""
+    """The same with the encoders in two modes, `lora,full` or others; adapters have rank 4."""
     model = tiny_model(vision, text, **fields)
-    for tower, mode in zip((model.vision_model, model.text_model), modes.split(","), strict=True):
-        set_mode(tower, mode, lora_rank=4)
+    for encoder, mode in zip((model.vision_model, model.text_model), modes.split(","), strict=True):
+        set_mode(encoder, mode, lora_rank=4)
     return model
 
 

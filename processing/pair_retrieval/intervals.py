@@ -26,7 +26,7 @@ TAILS = (0.025, 0.975)
 BLOCK = 2**20  # weights held at a time
 
 
-class Judged(NamedTuple):
+class QueryRanks(NamedTuple):
     """One direction's ranks, and whose the queries are: n ids in the same order."""
 
     ranks: RightRanks
@@ -34,7 +34,7 @@ class Judged(NamedTuple):
 
 
 def intervals(
-    judged: Mapping[str, Judged], ks: Sequence[int] = RECALL_AT, seed: int = 0
+    judged: Mapping[str, QueryRanks], ks: Sequence[int] = RECALL_AT, seed: int = 0
 ) -> dict[str, dict[str, list[float]]]:
     """95 % intervals of the metrics, by direction and name: [low, high].
 
@@ -42,7 +42,7 @@ def intervals(
 
     Example:
         >>> ids = np.arange(4)
-        >>> to_text, to_image = (Judged(RightRanks(np.array(best)), ids) for best in ([1, 1, 2, 4], [1, 1, 1, 1]))
+        >>> to_text, to_image = (QueryRanks(RightRanks(np.array(best)), ids) for best in ([1, 1, 2, 4], [1, 1, 1, 1]))
         >>> found = intervals({"image_to_text": to_text, "text_to_image": to_image})
         >>> found["image_to_text"]["R@1"], found["text_to_image"]["MRR"]
         ([0.0, 1.0], [1.0, 1.0])
@@ -54,7 +54,7 @@ def intervals(
 
 
 def differences(
-    first: Mapping[str, Judged], second: Mapping[str, Judged], ks: Sequence[int] = RECALL_AT, seed: int = 0
+    first: Mapping[str, QueryRanks], second: Mapping[str, QueryRanks], ks: Sequence[int] = RECALL_AT, seed: int = 0
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """How far a second model is above a first on the same queries: a paired bootstrap, both see the same draws.
 
@@ -64,7 +64,7 @@ def differences(
         ValueError: the two do not hold the same ids, each as often.
 
     Example:
-        >>> first, second = (Judged(RightRanks(np.array(best)), ["a", "b", "c"]) for best in ([3, 6, 4], [1, 1, 1]))
+        >>> first, second = (QueryRanks(RightRanks(np.array(best)), ["a", "b", "c"]) for best in ([3, 6, 4], [1, 1, 1]))
         >>> differences({"image_to_text": first}, {"image_to_text": second})["image_to_text"]["R@1"]
         {'difference': 1.0, 'interval': [1.0, 1.0]}
     """
@@ -82,7 +82,7 @@ def differences(
     return found
 
 
-def _drawn(judged: Mapping[str, Judged], ks: Sequence[int], seed: int) -> dict[str, NDArray[np.float64]]:
+def _drawn(judged: Mapping[str, QueryRanks], ks: Sequence[int], seed: int) -> dict[str, NDArray[np.float64]]:
     """Metrics of all queries, then of those of each draw: (1 + draws, metrics) by direction."""
     # Every query has a right answer, so all directions have the same movies.
     owners = {direction: np.unique(np.asarray(of.ids), return_inverse=True)[1] for direction, of in judged.items()}

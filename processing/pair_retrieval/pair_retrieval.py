@@ -9,7 +9,7 @@ import datasets
 import evaluate
 import numpy as np
 
-from .intervals import Judged, differences, intervals
+from .intervals import QueryRanks, differences, intervals
 from .measures import RECALL_AT, summarise
 from .ranking import DIRECTIONS, Embeddings, Ids, RightRanks, id_codes, is_whole, pair_ranks, right_ranks
 
@@ -147,10 +147,10 @@ def _results(
     ks: Sequence[int],
     seed: int,
 ) -> dict[str, Any]:
-    judged = {name: Judged(found, ids[name]) for name, found in ranks.items()}
+    judged = {name: QueryRanks(found, ids[name]) for name, found in ranks.items()}
     results = {**summarise(ranks, pool, ks), "intervals": intervals(judged, ks, seed)}
     if before is not None:
-        first = {name: Judged(found, ids[name]) for name, found in before.items()}
+        first = {name: QueryRanks(found, ids[name]) for name, found in before.items()}
         results["differences"] = differences(first, judged, ks, seed)
     return results
 

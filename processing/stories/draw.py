@@ -10,7 +10,8 @@ from typing import Any
 
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
-from ..contact_sheet import without_accents
+from processing.reporting.contact_sheet import without_accents
+
 from .vector import RGB, Mark, Point, drawings, marks_of, motif_names, rgb, scene_names, seeded
 
 SIZE = (320, 480)

@@ -51,8 +51,8 @@ class Reading:
 
     Args:
         poster: RGB.
-        lines: what is printed on it: mappings of `text`, `score` and `box`, as the model's `read_lines` has them.
-        embedding: (1, projection_dim + lexical_dim), L2-normalised.
+        lines: what is printed on it: mappings of `text`, `score` and `box`, as the model's `recognize_text` has them.
+        embedding: (1, projection_dim + char_ngram_dim), L2-normalised.
     """
 
     poster: Image.Image
@@ -72,9 +72,9 @@ class Matcher:
         self.model = AutoModel.from_pretrained(name, trust_remote_code=True).eval().requires_grad_(False)
         self.processor = AutoProcessor.from_pretrained(name, trust_remote_code=True)
         self.to_rgb: Any = get_class_from_dynamic_module("rgb.to_rgb", name)
-        self.read_lines: Any = None
-        if self.processor.reads_posters and find_spec("rapidocr") and find_spec("onnxruntime"):
-            self.read_lines = get_class_from_dynamic_module("poster_text.read_lines", name)
+        self.recognize_text: Any = None
+        if self.processor.run_ocr and find_spec("rapidocr") and find_spec("onnxruntime"):
+            self.recognize_text = get_class_from_dynamic_module("ocr.recognize_text", name)
         lines = (folder / METADATA).read_text(encoding="utf-8").splitlines()
         self.movies: list[dict[str, Any]] = [json.loads(line) for line in lines]
         for movie in self.movies:
@@ -97,8 +97,8 @@ class Matcher:
     def read(self, file: str | Path) -> Reading:
         """Decode, read and embed a poster; ValueError, with the reason, if it cannot be used."""
         poster = self.open(file)
-        lines = self.read_lines(poster) if self.read_lines else []
-        words = {"poster_text": [lines]} if self.processor.reads_posters else {}
+        lines = self.recognize_text(poster) if self.recognize_text else []
+        words = {"poster_text": [lines]} if self.processor.run_ocr else {}
         with torch.no_grad():
             inputs = self.processor(images=[poster], **words, return_tensors="pt")
             return Reading(poster, lines, self.model(**inputs).image_embeds)
@@ -118,7 +118,7 @@ class Matcher:
         raise ValueError(f"{Path(file).name} has {size}: {MAX_PIXELS:,} at most, please.")
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        """(texts, projection_dim + lexical_dim), L2-normalised."""
+        """(texts, projection_dim + char_ngram_dim), L2-normalised."""
         with torch.no_grad():
             return self.model(**self.processor(text=list(texts), return_tensors="pt")).text_embeds
 
@@ -212,7 +212,7 @@ def build(matcher: Matcher) -> tuple[Any, dict[str, Any]]:
             tags = show_genres(matcher.tag(reading, genres)) if (genres or "").strip() else ""
         except ValueError as error:
             gr.Warning(str(error))
-        return show_reading(reading, matcher.read_lines is not None), show_plots(matcher.plots(reading)), tags
+        return show_reading(reading, matcher.recognize_text is not None), show_plots(matcher.plots(reading)), tags
 
     def find(plot: str) -> list[tuple[str, str]]:
         try:

@@ -12,13 +12,13 @@ from PIL import Image
 from transformers import TrainerCallback, TrainingArguments
 
 from modeling import PosterCLIPModel
-from modeling.arguments import resume_point
-from modeling.trainer import PosterCLIPTrainer
-from processing.collation import MoviePairs, PairCollator
+from modeling.training.argument_checks import resume_point
+from modeling.training.trainer import PosterCLIPTrainer
+from processing.data.collation import MoviePairs, PairCollator
 from tests.tiny import tiny_model_in_modes, tiny_processor
 
 STEPS_PER_EPOCH, EPOCHS = 4, 3
-READS = {"poster_text": True, "lexical_dim": 16}
+READS = {"use_poster_text": True, "char_ngram_dim": 16}
 
 
 def tiny_movies(count: int = 2 * STEPS_PER_EPOCH) -> Dataset:
@@ -91,13 +91,13 @@ def resumable_run(
     model reads what is printed on posters, of which some show nothing, others in each epoch.
     """
     processor, movies = tiny_processor(), tiny_movies()
-    shown = {"poster_text": reads, "poster_text_dropout": 0.3 * reads}
+    shown = {"use_poster_text": reads, "poster_text_dropout": 0.3 * reads}
     pairs = MoviePairs(movies, processor, augment=extras, genres=extras, **shown)
     model = tiny_model_in_modes(vision, text, modes, **READS if reads else {})
     if reads:
-        model.lexical.fit(processor.tokenizer, [plot for plots in pairs.plots for plot in plots])
+        model.char_ngrams.fit(processor.tokenizer, [plot for plots in pairs.plots for plot in plots])
     options = {
-        "eval_dataset": MoviePairs(movies, processor, poster_text=reads),
+        "eval_dataset": MoviePairs(movies, processor, use_poster_text=reads),
         "callbacks": [BestAt(best_at), *callbacks],
         "layer_decay": 0.8,
         "chunk_size": 1 if extras else None,
@@ -134,7 +134,7 @@ def joint_run(
     trainer = tiny_trainer(
         tiny_model_in_modes("vit", "modernbert", modes, loss=loss, **READS if reads else {}),
         folder,
-        MoviePairs(movies, tiny_processor(), genres=True, poster_text=reads),
+        MoviePairs(movies, tiny_processor(), genres=True, use_poster_text=reads),
         options,
         max_steps=4,
         per_device_train_batch_size=8 // int(os.environ.get("WORLD_SIZE", "1")),

@@ -4,12 +4,12 @@ import numpy as np
 from datasets import Dataset
 from PIL import Image
 
-from processing.catalogue import FEATURES
-from processing.estimates import bootstrap_intervals, pool_size_metrics
-from processing.groups import group_metrics
-from processing.matching import match_one_to_one
+from processing.catalogue.catalogue import FEATURES
+from processing.evaluation.estimates import bootstrap_intervals, pool_size_metrics
+from processing.evaluation.groups import group_metrics
+from processing.evaluation.one_to_one import match_one_to_one
+from processing.evaluation.retrieval import evaluate_pool, legacy_protocol
 from processing.pair_retrieval.ranking import DIRECTIONS
-from processing.retrieval import evaluate_pool, seed_protocol
 
 HARM = "<script>alert('\"&')</script>"
 COUNT = 20
@@ -58,14 +58,14 @@ def evaluation(noise=1.5):
         "model": f"runs/{HARM}{'W' * 120}",
         "split": "test",
         "mask_titles": False,
-        "blank_lettering": False,
+        "remove_poster_text": False,
         "catalogue": report,
         "data_fingerprint": {"test": "5e1f" * 16},
         "metrics": {**pool.summary(), "intervals": bootstrap_intervals(pool)},
         "pool_sizes": {way: pool_size_metrics(getattr(pool, way), COUNT, [10]) for way in DIRECTIONS},
         "groups": group_metrics(pool, rows),
         "one_to_one": match_one_to_one(*embeds, ids, ids, 10.0),
-        "seed_protocol": seed_protocol(*embeds, ids, np.arange(COUNT) < 10),
+        "legacy_protocol": legacy_protocol(*embeds, ids, np.arange(COUNT) < 10),
         "training": {
             "train_splits": ["train"],
             "catalogue": report,

@@ -38,14 +38,21 @@ def printed(catalogue) -> Path:
 
 
 @pytest.fixture
-def towers(tmp_path) -> list[str]:
+def encoders(tmp_path) -> list[str]:
     """Flags that name two tiny pretrained encoders."""
     model, processor = tiny_model(), tiny_processor()
     model.vision_model.save_pretrained(tmp_path / "vision")
     processor.image_processor.save_pretrained(tmp_path / "vision")
     model.text_model.save_pretrained(tmp_path / "text")
     processor.tokenizer.save_pretrained(tmp_path / "text")
-    return ["--vision", str(tmp_path / "vision"), "--text", str(tmp_path / "text"), "--projection_dim", "8"]
+    return [
+        "--vision_model_name_or_path",
+        str(tmp_path / "vision"),
+        "--text_model_name_or_path",
+        str(tmp_path / "text"),
+        "--projection_dim",
+        "8",
+    ]
 
 
 @pytest.fixture
@@ -60,10 +67,10 @@ def model(tmp_path) -> str:
 def reader(tmp_path) -> str:
     """A model that reads posters, its bag fitted; how words are spelled is most of what it goes by."""
     folder, processor = tmp_path / "reader", tiny_processor()
-    processor.reads_posters = True
-    model = tiny_model(poster_text=True, lexical_dim=1024)
-    model.lexical.fit(processor.tokenizer, [letter * 3 for letter in "abcdefghijklmnopqr"])
-    model.lexical_weight.data.fill_(5)
+    processor.run_ocr = True
+    model = tiny_model(use_poster_text=True, char_ngram_dim=1024)
+    model.char_ngrams.fit(processor.tokenizer, [letter * 3 for letter in "abcdefghijklmnopqr"])
+    model.char_ngram_weight.data.fill_(5)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return str(folder)

@@ -7,9 +7,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from modeling import PosterCLIPModel
-from processing.catalogue import load_catalogue
+from processing.catalogue.catalogue import load_catalogue
 from scripts import app
-from scripts.publishing import stage_space
+from scripts.hub.publishing import stage_space
 from scripts.space.app import MAX_LETTERS, Matcher, Reading, serve, show_genres, show_plots, show_reading
 from tests.elsewhere import run_without_clone
 from tests.tiny import tiny_model, tiny_processor
@@ -29,8 +29,8 @@ def space(tmp_path_factory) -> Path:
         rows.append({**row, "genres": ["Drama", "War"][: 1 + i % 2], "split": "test" if i > 11 else "train"})
     (root / "movies" / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     processor = tiny_processor()
-    processor.reads_posters = True
-    tiny_model(poster_text=True, lexical_dim=64).save_pretrained(root / "model")
+    processor.run_ocr = True
+    tiny_model(use_poster_text=True, char_ngram_dim=64).save_pretrained(root / "model")
     processor.save_pretrained(root / "model")
     app.main([str(root / "model"), "--catalogue", str(root / "movies"), "--space", str(root / "space")])
     return root / "space"
@@ -39,7 +39,7 @@ def space(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def matcher(space) -> Matcher:
     found = Matcher(space)
-    found.read_lines = None  # the engine takes seconds
+    found.recognize_text = None  # the engine takes seconds
     return found
 
 

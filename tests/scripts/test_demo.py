@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from modeling.demo_towers import TEXT_WEIGHTS, VISION_WEIGHTS, DemoWeightsError
+from modeling.demo_encoders import TEXT_WEIGHTS, VISION_WEIGHTS, DemoWeightsError
 from scripts import card, demo, evaluate, train
 
 ROOT = Path(__file__).parents[2]

@@ -10,10 +10,12 @@ from datasets import Dataset, DatasetDict, List, Value
 from PIL import Image
 
 from modeling import PosterCLIPModel
-from processing import poster_text
-from processing.catalogue import fingerprint, load_catalogue
-from processing.lettering import blank_lettering
-from scripts import evaluate, evaluation
+from processing.catalogue.catalogue import load_catalogue
+from processing.catalogue.fingerprints import fingerprint
+from processing.data.text_removal import remove_poster_text
+from processing.posterclip import ocr
+from scripts import evaluate
+from scripts.common import evaluator
 from tests.tiny import tiny_model, tiny_processor
 
 LETTERS = "abcdefghijklmnopqr"
@@ -27,10 +29,10 @@ def judge(model: str, catalogue: Path, *flags: str) -> dict:
 
 
 def test_results_are_printed_and_written(model, catalogue, capsys):
-    results = judge(model, catalogue, "--seed_protocol", "True")
+    results = judge(model, catalogue, "--legacy_protocol", "True")
     assert results["metrics"]["pool"] == {"image_to_text": 6, "text_to_image": 6}
     assert results["metrics"]["chance"]["image_to_text"]["R@1"] == pytest.approx(1 / 6)
-    assert {group: row["count"] for group, row in results["seed_protocol"].items()} == {
+    assert {group: row["count"] for group, row in results["legacy_protocol"].items()} == {
         "all": 18,
         "trained": 8,
         "others": 10,
@@ -148,8 +150,8 @@ def test_posters_without_their_lettering_are_judged_where_that_is_asked_for(mode
     cache = ["--feature_cache", str(tmp_path / "cache")]  # filled with features of the posters as they are
     found = {}
     for blank in (False, True):
-        found[blank] = judge(model, catalogue, *cache, "--blank_lettering", str(blank))
-        assert found[blank]["blank_lettering"] == blank
+        found[blank] = judge(model, catalogue, *cache, "--remove_poster_text", str(blank))
+        assert found[blank]["remove_poster_text"] == blank
     assert found[True]["metrics"] != found[False]["metrics"]
     assert found[True]["data_fingerprint"] == found[False]["data_fingerprint"]
 
@@ -171,14 +173,14 @@ class TestAModelThatReadsPosters:
         assert results["catalogue"]["poster_text"] == {"given": 18, "read": 0, "without_text": 6, "failed": []}
 
     def test_sees_pictures_alone_where_lettering_is_blanked(self, reader, printed):
-        blank = judge(reader, printed, "--blank_lettering", "True")
+        blank = judge(reader, printed, "--remove_poster_text", "True")
         for row in (rows := [json.loads(line) for line in (printed / "metadata.jsonl").read_text().splitlines()]):
             poster = Image.open(printed / row["file_name"])
-            blank_lettering(poster, row["poster_text"]).save(printed / row["file_name"])
+            remove_poster_text(poster, row["poster_text"]).save(printed / row["file_name"])
             row["poster_text"] = []
         (printed / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
         alone = judge(reader, printed)
-        assert blank["metrics"] == alone["metrics"] and blank["blank_lettering"] and not alone["blank_lettering"]
+        assert blank["metrics"] == alone["metrics"] and blank["remove_poster_text"] and not alone["remove_poster_text"]
 
     def test_is_judged_in_every_other_way_as_well(self, reader, printed, tmp_path, capsys):
         plain = judge(reader, printed)
@@ -187,13 +189,13 @@ class TestAModelThatReadsPosters:
         ]
         assert plain["metrics"] == cached[0]["metrics"] == cached[1]["metrics"]
         assert cached[0]["one_to_one"]["assignment"]["right_pairs"] >= 4 / 6
-        masked = judge(reader, printed, "--mask_titles", "True", "--seed_protocol", "True", "--pool_sizes", "2")
-        assert masked["mask_titles"] and masked["seed_protocol"]["all"]["count"] == 18
+        masked = judge(reader, printed, "--mask_titles", "True", "--legacy_protocol", "True", "--pool_sizes", "2")
+        assert masked["mask_titles"] and masked["legacy_protocol"]["all"]["count"] == 18
         assert masked["pool_sizes"]["image_to_text"].keys() == {"2", "6"}
 
     def test_cannot_be_judged_where_nobody_has_read_the_posters_and_nothing_can(self, reader, catalogue, monkeypatch):
         monkeypatch.setitem(sys.modules, "rapidocr", None)
-        poster_text._engine.cache_clear()
+        ocr._engine.cache_clear()
         with pytest.raises(SystemExit, match=r"18 posters of .* are not read.*pip install"):
             judge(reader, catalogue)
 
@@ -216,9 +218,9 @@ def test_the_seeds_protocol_is_about_train_validation_and_test_whatever_is_evalu
     for row in rows[-3:]:
         row["split"] = "extra"
     (catalogue / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    results = judge(model, catalogue, "--split", "extra", "--seed_protocol", "True")
+    results = judge(model, catalogue, "--split", "extra", "--legacy_protocol", "True")
     assert results["metrics"]["pool"]["image_to_text"] == 3
-    assert {name: group["count"] for name, group in results["seed_protocol"].items()} == {
+    assert {name: group["count"] for name, group in results["legacy_protocol"].items()} == {
         "all": 15,
         "trained": 8,
         "others": 7,
@@ -228,8 +230,8 @@ def test_the_seeds_protocol_is_about_train_validation_and_test_whatever_is_evalu
 def test_what_was_trained_on_is_read_from_the_models_record(model, catalogue):
     record = {"train_splits": ["train", "validation"], "catalogue": {"rows": {"train": 8, "validation": 4}}}
     (Path(model) / "training.json").write_text(json.dumps(record))
-    results = judge(model, catalogue, "--seed_protocol", "True")
-    assert results["seed_protocol"]["trained"]["count"] == 12
+    results = judge(model, catalogue, "--legacy_protocol", "True")
+    assert results["legacy_protocol"]["trained"]["count"] == 12
 
 
 def test_whether_a_model_was_trained_on_the_movies_is_told_by_what_they_are_and_not_by_names(model, catalogue):
@@ -237,21 +239,21 @@ def test_whether_a_model_was_trained_on_the_movies_is_told_by_what_they_are_and_
     record = {"train_splits": ["train"], "catalogue": {}, "data_fingerprint": {"train": train}}
     (Path(model) / "training.json").write_text(json.dumps(record))
     assert judge(model, catalogue)["seen"] is False
-    (Path(model) / "training.json").write_text(json.dumps(record | {"model": {"model": "runs/first"}}))
+    (Path(model) / "training.json").write_text(json.dumps(record | {"model": {"model_name_or_path": "runs/first"}}))
     assert judge(model, catalogue)["seen"] is None  # the first training may have been on anything
     (Path(model) / "training.json").write_text(json.dumps(record))
     moved = catalogue.rename(catalogue.with_name("moved"))
     assert judge(model, moved, "--split", "train")["seen"] is True
-    assert judge(model, moved, "--seed_protocol", "True")["seed_protocol"]["trained"]["count"] == 8
+    assert judge(model, moved, "--legacy_protocol", "True")["legacy_protocol"]["trained"]["count"] == 8
 
     rows = [json.loads(line) for line in (moved / "metadata.jsonl").read_text().splitlines()]
     rows[0]["split"], rows[-1]["split"] = rows[-1]["split"], rows[0]["split"]
     (moved / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     assert judge(model, moved)["seen"] is None
     with pytest.raises(
-        SystemExit, match=r"seed_protocol: train of .*moved is not, or not all of, what the training of"
+        SystemExit, match=r"legacy_protocol: train of .*moved is not, or not all of, what the training of"
     ):
-        evaluate.main([model, "--catalogue", str(moved), "--seed_protocol", "True"])
+        evaluate.main([model, "--catalogue", str(moved), "--legacy_protocol", "True"])
 
 
 def test_movies_that_training_took_for_validation_are_not_trained_ones(model, catalogue):
@@ -262,7 +264,7 @@ def test_movies_that_training_took_for_validation_are_not_trained_ones(model, ca
     taken = load_catalogue(str(catalogue)).with_validation().report()["rows"]
     record = {"train_splits": ["train"], "catalogue": {"rows": taken}}
     (Path(model) / "training.json").write_text(json.dumps(record))
-    groups = judge(model, catalogue, "--seed_protocol", "True")["seed_protocol"]
+    groups = judge(model, catalogue, "--legacy_protocol", "True")["legacy_protocol"]
     assert groups["trained"]["count"] == taken["train"] < 12
     assert groups["all"]["count"] == 18
 
@@ -270,15 +272,15 @@ def test_movies_that_training_took_for_validation_are_not_trained_ones(model, ca
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--seed_protocol", "True", "--trained_splits", "trian"], "trian"),
+        (["--legacy_protocol", "True", "--trained_splits", "trian"], "trian"),
         (["--distances", "matrix.csv"], r"matrix\.csv cannot be written"),
-        (["--blank_lettering", "True"], "blank_lettering: .*poster_text"),
+        (["--remove_poster_text", "True"], "remove_poster_text: .*poster_text"),
         (["--pool_sizes", "2", "7"], r"pool_sizes must lie in 1\.\.6 .* got 7"),
         (["--output", __file__], r"test_evaluate\.py is no folder"),
     ],
 )
 def test_a_wrong_argument_stops_before_anything_is_encoded(flags, words, model, catalogue, monkeypatch):
-    monkeypatch.setattr(evaluation, "embeddings", lambda *_: pytest.fail("encoded"))
+    monkeypatch.setattr(evaluator, "embeddings", lambda *_: pytest.fail("encoded"))
     with pytest.raises(SystemExit, match=words):
         evaluate.main([model, "--catalogue", str(catalogue), *flags])
 

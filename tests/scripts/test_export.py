@@ -13,7 +13,7 @@ from onnxruntime import InferenceSession
 from PIL import Image
 
 from modeling import PosterCLIPModel
-from modeling.export import PARTS, export_onnx
+from modeling.inference.onnx_export import PARTS, export_onnx
 from scripts import export, match_onnx
 from tests.elsewhere import run_without_clone
 from tests.tiny import tiny_batch, tiny_model, tiny_processor, tiny_words
@@ -24,7 +24,7 @@ PLOTS, PRINTED = ["A whale is hunted", "Shark", "A count leaves for London"], "W
 
 @pytest.fixture(
     scope="module",
-    params=[("vit", "bert", {"poster_text": True, "lexical_dim": 32}), ("efficientnet", "mpnet", {})],
+    params=[("vit", "bert", {"use_poster_text": True, "char_ngram_dim": 32}), ("efficientnet", "mpnet", {})],
     ids=["vit, bert, reads", "efficientnet, mpnet"],
 )
 def exported(request, tmp_path_factory):
@@ -45,7 +45,7 @@ def test_each_part_says_what_the_model_says(exported, posters, plots, tokens, si
     model, folder, _ = exported
     given = {name: value[:plots] for name, value in tiny_batch(4, tokens).items()}
     given["pixel_values"] = tiny_batch(posters)["pixel_values"]
-    if model.config.poster_text:
+    if model.config.use_poster_text:
         given |= {name: value[:posters] for name, value in tiny_words(4, tokens - 1).items()}
     for name, value in given.items():  # the shorter of several texts, with two tokens of padding more
         if name != "pixel_values":

@@ -10,9 +10,9 @@ from huggingface_hub import constants, snapshot_download
 from PIL import Image
 
 from scripts import push_to_hub
-from scripts.arguments import load_model
-from scripts.publishing import stage_model
-from scripts.pushing import push
+from scripts.common.command_line import load_model
+from scripts.hub.publishing import stage_model
+from scripts.hub.pushing import push
 from tests.elsewhere import run_without_clone
 from tests.hub import Repo
 from tests.tiny import tiny_model, tiny_processor

@@ -10,17 +10,18 @@ from huggingface_hub import HfApi, snapshot_download
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from modeling.lora import load_adapter, merged_state_dict, save_adapter
-from scripts import push_to_hub, pushing, train
-from scripts.publishing import stage_dataset, stage_metric, stage_model
-from scripts.publishing_checks import check_loads
-from scripts.pushing import push
+from modeling.training.lora import load_adapter, merged_state_dict, save_adapter
+from scripts import push_to_hub, train
+from scripts.hub import pushing
+from scripts.hub.publishing import stage_dataset, stage_metric, stage_model
+from scripts.hub.publishing_checks import check_loads
+from scripts.hub.pushing import push
 from tests.tiny import tiny_batch, tiny_model, tiny_model_in_modes, tiny_processor
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 CARD = "---\nlicense: apache-2.0\n---\n# A model\n"
-CODE = ("configuration_posterclip", "lexical", "losses", "modeling_posterclip", "poster_text", "poster_words")
-CODE = {f"{name}.py" for name in (*CODE, "processing_posterclip", "rgb", "sentence_posterclip", "towers")}
+CODE = ("configuration_posterclip", "char_ngrams", "losses", "modeling_posterclip", "ocr", "ocr_text")
+CODE = {f"{name}.py" for name in (*CODE, "processing_posterclip", "rgb", "sentence_posterclip", "encoders")}
 
 
 @pytest.fixture
@@ -29,7 +30,11 @@ def saved(tmp_path):
     folder = tmp_path / "run"
     tiny_model().save_pretrained(folder)
     tiny_processor().save_pretrained(folder)
-    record = {"catalogue": {"source": "/home/ann smith/movies"}, "model": {"text": r"C:\models\bert"}, "step": 1}
+    record = {
+        "catalogue": {"source": "/home/ann smith/movies"},
+        "model": {"text_model_name_or_path": r"C:\models\bert"},
+        "step": 1,
+    }
     (folder / "training.json").write_text(json.dumps(record))
     (folder / "report-test").mkdir()
     (folder / "report-test" / "results.json").write_text(
@@ -67,7 +72,7 @@ def test_a_saved_folder_goes_in_one_commit_without_what_is_not_for_others(hub, s
     assert set(commit.files) == CODE | others | {".gitattributes"}
     assert commit.files["model.safetensors"] == (saved / "model.safetensors").read_bytes()
     record = json.loads(commit.files["training.json"])
-    assert record == {"catalogue": {"source": "movies"}, "model": {"text": "bert"}, "step": 1}
+    assert record == {"catalogue": {"source": "movies"}, "model": {"text_model_name_or_path": "bert"}, "step": 1}
     assert json.loads(commit.files["report-test/results.json"]) == {"failed": ["7: cannot identify image file '7.jpg'"]}
     told = capsys.readouterr().out
     assert "left out: training_args.bin (a pickle)" in told and "/home/ann smith/movies becomes movies" in told
@@ -110,8 +115,8 @@ TOKEN = "hf_" + "a" * 34
         ("training.json", json.dumps({"arguments": {"hub_token": TOKEN}}), "training.json line 1 holds what looks"),
         ("README.md", f"{CARD}Trained on /home/ann/movies.\n", "README.md line 5 holds a path of this machine"),
         ("losses.py", "import numpy\nimport pandas\n", "losses.py imports pandas, which is neither in the folder nor"),
-        ("towers.py", "def f():\n    from modeling import x\n", "towers.py imports modeling"),
-        ("towers.py", "from .forgotten import x\n", "towers.py imports .forgotten, which is not in the folder"),
+        ("encoders.py", "def f():\n    from modeling import x\n", "encoders.py imports modeling"),
+        ("encoders.py", "from .forgotten import x\n", "encoders.py imports .forgotten, which is not in the folder"),
         ("results.json", "{", "results.json is not JSON"),
         *(
             ("config.json", text, "no code in its config.json")
@@ -317,8 +322,8 @@ def test_one_folder_is_named(saved, capsys):
 
 
 @pytest.mark.slow
-def test_the_trainers_own_push_works(hub, catalogue, towers, tmp_path):
+def test_the_trainers_own_push_works(hub, catalogue, encoders, tmp_path):
     run = ["--max_steps", "1", "--per_device_train_batch_size", "4", "--use_cpu", "True", "--disable_tqdm", "True"]
     target = ["--output_dir", str(tmp_path / "run"), "--push_to_hub", "True", "--hub_model_id", "ann/run"]
-    train.main(["--catalogue", str(catalogue), *towers, *run, *target])
+    train.main(["--catalogue", str(catalogue), *encoders, *run, *target])
     assert {"model.safetensors", "training.json", *CODE} <= set(hub.commits("ann/run")[-1].files)

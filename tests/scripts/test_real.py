@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from modeling.demo_towers import export_text_tower, export_vision_tower
+from modeling.demo_encoders import export_text_encoder, export_vision_encoder
 from scripts import evaluate, train
 
 ROOT = Path(__file__).parents[2]
@@ -58,21 +58,28 @@ def few_movies(folder) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def towers(folder) -> list[str]:
-    vision, text = export_vision_tower(folder / "vision"), export_text_tower(folder / "text")
+def encoders(folder) -> list[str]:
+    vision, text = export_vision_encoder(folder / "vision"), export_text_encoder(folder / "text")
     # Chunks and processes draw other dropout than one batch.
     config = Path(text) / "config.json"
     without = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     config.write_text(json.dumps({**json.loads(config.read_text()), **without}))
-    return ["--vision", str(vision), "--text", str(text), "--feature_cache", str(folder / "features")]
+    return [
+        "--vision_model_name_or_path",
+        str(vision),
+        "--text_model_name_or_path",
+        str(text),
+        "--feature_cache",
+        str(folder / "features"),
+    ]
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:
     return load_file(path / "model.safetensors")
 
 
-def test_the_cache_gives_the_weights_of_encoders_that_run_in_every_step(few_movies, towers, tmp_path):
-    settings = [str(SEED), *few_movies, *towers, "--num_train_epochs", "2", "--per_device_train_batch_size", "64"]
+def test_the_cache_gives_the_weights_of_encoders_that_run_in_every_step(few_movies, encoders, tmp_path):
+    settings = [str(SEED), *few_movies, *encoders, "--num_train_epochs", "2", "--per_device_train_batch_size", "64"]
     train.main([*settings, "--feature_cache", "none", "--output_dir", str(tmp_path / "without")])
     train.main([*settings, "--output_dir", str(tmp_path / "cold")])
     train.main([*settings, "--output_dir", str(tmp_path / "warm")])
@@ -82,8 +89,8 @@ def test_the_cache_gives_the_weights_of_encoders_that_run_in_every_step(few_movi
 
 
 @pytest.mark.parametrize("loss", ["contrastive", "sigmoid"])
-def test_chunks_and_two_processes_give_the_weights_of_one_batch(loss, few_movies, towers, tmp_path):
-    settings = [str(SEED), *few_movies, *towers, "--text_mode", "last-1", "--loss", loss, "--num_train_epochs", "1"]
+def test_chunks_and_two_processes_give_the_weights_of_one_batch(loss, few_movies, encoders, tmp_path):
+    settings = [str(SEED), *few_movies, *encoders, "--text_mode", "last-1", "--loss", loss, "--num_train_epochs", "1"]
     settings += ["--optim", "sgd", "--use_cpu", "True"]  # Adam makes a step of any gradient's rounding
 
     def run(name: str, *flags: str) -> list[str]:
@@ -104,7 +111,7 @@ def test_chunks_and_two_processes_give_the_weights_of_one_batch(loss, few_movies
     done = subprocess.run([*launch, *two], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
 
-    start, whole = load_file(Path(towers[3]) / "model.safetensors"), weights(tmp_path / "whole")
+    start, whole = load_file(Path(encoders[3]) / "model.safetensors"), weights(tmp_path / "whole")
     top = "encoder.layer.5.output.dense.weight"
     assert not torch.equal(start[top], whole[f"text_model.{top}"])
     for name, weight in whole.items():
@@ -112,9 +119,9 @@ def test_chunks_and_two_processes_give_the_weights_of_one_batch(loss, few_movies
             torch.testing.assert_close(weights(tmp_path / other)[name], weight, atol=1e-5, rtol=1e-4, msg=name)
 
 
-def test_the_seeds_recipe_remembers_its_movies_and_hardly_finds_others(movies, towers, tmp_path):
+def test_the_seeds_recipe_remembers_its_movies_and_hardly_finds_others(movies, encoders, tmp_path):
     out = tmp_path / "run"
-    train.main([str(SEED), *movies, *towers, "--output_dir", str(out)])
+    train.main([str(SEED), *movies, *encoders, "--output_dir", str(out)])
     judged, movies = ["--trained_splits", "validation"], movies[:-2]
     for split in ("validation", "test"):
         evaluate.main([str(out), *movies, *judged, "--split", split, "--page", "False"])
@@ -125,14 +132,14 @@ def test_the_seeds_recipe_remembers_its_movies_and_hardly_finds_others(movies, t
         assert unknown[direction]["R@10"] < 0.1
 
 
-def test_a_model_that_reads_posters_finds_movies_it_has_not_seen(movies, towers, tmp_path):
+def test_a_model_that_reads_posters_finds_movies_it_has_not_seen(movies, encoders, tmp_path):
     if not (Path(movies[1]) / "poster_text.jsonl").is_file():
         pytest.skip("nobody has read these posters")
     out, preset = tmp_path / "run", str(ROOT / "scripts" / "configs" / "posterclip.yaml")
     short = ["--num_train_epochs", "2", "--eval_strategy", "no", "--save_strategy", "no"]
     short += ["--load_best_model_at_end", "False"]
-    train.main([preset, *movies, *towers, *short, "--output_dir", str(out)])
-    evaluate.main([str(out), *movies[:-2], "--split", "test", "--feature_cache", towers[-1]])
+    train.main([preset, *movies, *encoders, *short, "--output_dir", str(out)])
+    evaluate.main([str(out), *movies[:-2], "--split", "test", "--feature_cache", encoders[-1]])
     metrics = json.loads((out / "report-test" / "results.json").read_text())["metrics"]
     assert (out / "report-test" / "index.html").stat().st_size < 10_000_000
     for direction in ("image_to_text", "text_to_image"):

@@ -12,14 +12,14 @@ from tests.elsewhere import run_without_clone
 from tests.tiny import tiny_model, tiny_processor
 
 PLOT, PRINTED = "A whale is hunted.", "A Whale"
-READS = {"poster_text": True, "lexical_dim": 16}
+READS = {"use_poster_text": True, "char_ngram_dim": 16}
 
 
 @pytest.fixture(scope="module", params=[{}, READS], ids=["looks", "reads"])
 def used_elsewhere(request, tmp_path_factory):
     """A saved folder, what another process printed of it, and the fields of its model; rapidocr is not there."""
     root, processor = tmp_path_factory.mktemp("root"), tiny_processor()
-    processor.reads_posters = bool(request.param)
+    processor.run_ocr = bool(request.param)
     tiny_model("vit", "bert", **request.param).save_pretrained(root / "model")
     processor.save_pretrained(root / "model")
     Image.effect_noise((40, 60), 90).convert("RGB").save(root / "poster.png")
@@ -63,7 +63,7 @@ def test_the_pipeline_tags_a_poster_with_genres(used_elsewhere):
 def test_saving_what_was_loaded_gives_the_same_folder(used_elsewhere):
     root, *_ = used_elsewhere
     first, again = root / "model", root / "again"
-    assert {"lexical.py", "modules.json", "poster_text.py", "poster_words.py", "sentence_posterclip.py"} <= {
+    assert {"char_ngrams.py", "modules.json", "ocr.py", "ocr_text.py", "sentence_posterclip.py"} <= {
         path.name for path in first.iterdir()
     }
     assert {path.name for path in again.iterdir()} == {path.name for path in first.iterdir()}
@@ -73,7 +73,7 @@ def test_saving_what_was_loaded_gives_the_same_folder(used_elsewhere):
 
 def test_pipelines_that_are_given_the_processor_read_posters(monkeypatch):
     model, processor, poster = tiny_model(**READS).eval(), tiny_processor(), Image.effect_noise((40, 60), 90)
-    processor.reads_posters = True
+    processor.run_ocr = True
     monkeypatch.setattr(type(processor), "_read", lambda self, poster: PRINTED)
     parts = {"model": model, "tokenizer": processor.tokenizer, "image_processor": processor}
     embed = pipeline("image-feature-extraction", **parts)

@@ -12,10 +12,10 @@ from datasets import load_dataset
 from PIL import Image
 
 from modeling import PosterCLIPModel
-from processing import catalogue_index
-from processing.catalogue import load_catalogue
-from processing.catalogue_index import CatalogueIndex
-from processing.retrieval import top_answers
+from processing.catalogue.catalogue import load_catalogue
+from processing.evaluation.retrieval import top_answers
+from processing.search import index as search_index
+from processing.search.index import CatalogueIndex
 from scripts import embed, search
 from tests.tiny import tiny_model, tiny_processor
 
@@ -29,7 +29,7 @@ def save(folder: Path, **fields) -> str:
     return str(folder)
 
 
-READS = {"poster_text": True, "lexical_dim": 64}
+READS = {"use_poster_text": True, "char_ngram_dim": 64}
 both_models = pytest.mark.parametrize("model", [{}, READS], ids=["looks", "reads"], indirect=True)
 
 
@@ -63,7 +63,7 @@ def expected(model: str, catalogue: Path, side: str, **query) -> list[str]:
     splits = load_catalogue(str(catalogue)).splits
     movies = [movie for split in splits.values() for movie in split]
     clip, processor = PosterCLIPModel.from_pretrained(model).eval(), tiny_processor()
-    words = {"poster_text": [movie["poster_text"] for movie in movies]} if clip.config.poster_text else {}
+    words = {"poster_text": [movie["poster_text"] for movie in movies]} if clip.config.use_poster_text else {}
     with torch.no_grad():
         whole = clip(
             **processor(
@@ -148,7 +148,7 @@ def test_many_movies_are_searched_with_faiss_and_without_it_exactly(flags, tmp_p
         (tmp_path / "index" / name).write_bytes(content)
         with pytest.raises(SystemExit, match=r"poster\.faiss or \.npz is damaged"):
             search.main([str(tmp_path / "index"), "c"])
-    monkeypatch.setattr(catalogue_index, "find_spec", lambda _: None)
+    monkeypatch.setattr(search_index, "find_spec", lambda _: None)
     search.main([str(tmp_path / "index"), "c"])
     assert capsys.readouterr().out == exact and "pip install '.[search]' brings FAISS" in caplog.text
 
@@ -168,9 +168,9 @@ def test_what_was_killed_before_it_was_indexed_is_indexed_by_the_next_run(
 
 def test_a_poster_is_read_where_the_model_reads(index, model, printed, monkeypatch, capsys):
     processor = tiny_processor()
-    processor.reads_posters = True
+    processor.run_ocr = True
     processor.save_pretrained(model)
-    monkeypatch.setattr(search, "read_lines", lambda _: [{"text": "eee"}])
+    monkeypatch.setattr(search, "recognize_text", lambda _: [{"text": "eee"}])
     capsys.readouterr()
     search.main([index, "--poster", str(printed / "0.png"), "--k", "5"])
     words = {"images": Image.open(printed / "0.png"), "poster_text": ["eee"]}

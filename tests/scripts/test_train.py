@@ -11,9 +11,12 @@ from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from modeling import PosterCLIPModel
-from modeling.lora import load_adapter, merged_state_dict
-from processing import PosterCLIPProcessor, poster_text, reading
-from scripts import features, train
+from modeling.training.lora import load_adapter, merged_state_dict
+from processing import PosterCLIPProcessor
+from processing.catalogue import ocr_cache
+from processing.posterclip import ocr
+from scripts import train
+from scripts.common import features
 from tests.tiny import tiny_model
 
 QUICK = ["--num_train_epochs", "2", "--per_device_train_batch_size", "4", "--use_cpu", "True", "--disable_tqdm", "True"]
@@ -23,9 +26,9 @@ def weights(folder):
     return load_file(folder / "model.safetensors")
 
 
-def test_a_run_writes_a_model_its_processor_and_its_record(catalogue, towers, tmp_path):
+def test_a_run_writes_a_model_its_processor_and_its_record(catalogue, encoders, tmp_path):
     out = tmp_path / "run"
-    train.main(["--catalogue", str(catalogue), *towers, *QUICK, "--output_dir", str(out)])
+    train.main(["--catalogue", str(catalogue), *encoders, *QUICK, "--output_dir", str(out)])
     assert PosterCLIPModel.from_pretrained(out).config.projection_dim == 8
     assert (out / "processing_posterclip.py").is_file() and (out / "tokenizer.json").is_file()
     record = json.loads((out / "training.json").read_text())
@@ -34,27 +37,27 @@ def test_a_run_writes_a_model_its_processor_and_its_record(catalogue, towers, tm
 
 
 @pytest.mark.parametrize(("metric", "best"), [("MRR", max), ("image_to_text_mean_rank", min), ("loss", min)])
-def test_the_best_epoch_is_that_of_the_best_metric(metric, best, catalogue, towers, tmp_path):
+def test_the_best_epoch_is_that_of_the_best_metric(metric, best, catalogue, encoders, tmp_path):
     out = tmp_path / "run"
     held_out = ["--eval_strategy", "epoch", "--save_strategy", "epoch", "--load_best_model_at_end", "True"]
     learns = ["--learning_rate", "1e-2", "--num_train_epochs", "4", "--metric_for_best_model", metric]
-    train.main(["--catalogue", str(catalogue), *towers, *QUICK, *held_out, *learns, "--output_dir", str(out)])
+    train.main(["--catalogue", str(catalogue), *encoders, *QUICK, *held_out, *learns, "--output_dir", str(out)])
     record = json.loads((out / "training.json").read_text())
     found = [entry[f"eval_{metric}"] for entry in record["log"] if f"eval_{metric}" in entry]
     assert len(found) == 4 and record["best_metric"] == best(found)
     assert train.RunArguments(str(out), metric_for_best_model=metric).greater_is_better == (best is max)
 
 
-def test_frozen_encoders_are_kept(catalogue, towers, tmp_path):
+def test_frozen_encoders_are_kept(catalogue, encoders, tmp_path):
     frozen = ["--vision_mode", "frozen", "--text_mode", "frozen", "--learning_rate", "1e-2"]
-    train.main(["--catalogue", str(catalogue), *towers, *QUICK, *frozen, "--output_dir", str(tmp_path / "run")])
+    train.main(["--catalogue", str(catalogue), *encoders, *QUICK, *frozen, "--output_dir", str(tmp_path / "run")])
     trained = weights(tmp_path / "run")
     for name, weight in weights(tmp_path / "text").items():
         if not name.startswith("pooler"):
             assert torch.equal(trained[f"text_model.{name}"], weight), name
 
 
-READS = ["--poster_text", "True", "--lexical_dim", "64"]
+READS = ["--use_poster_text", "True", "--char_ngram_dim", "64"]
 
 
 @pytest.mark.parametrize(
@@ -70,14 +73,14 @@ READS = ["--poster_text", "True", "--lexical_dim", "64"]
     ids=["both", "posters", "plots", "both-words", "posters-words", "plots-words"],
 )
 def test_features_from_the_cache_give_the_weights_of_encoders_that_run_in_every_step(
-    modes, printed, towers, tmp_path, monkeypatch
+    modes, printed, encoders, tmp_path, monkeypatch
 ):
     catalogue = printed
 
     def run(name: str, cache: str) -> dict[str, torch.Tensor]:
         settings = ["--feature_cache", cache, "--output_dir", str(tmp_path / name), "--learning_rate", "1e-2"]
         held_out = ["--eval_strategy", "epoch", "--save_strategy", "epoch", "--load_best_model_at_end", "True"]
-        train.main(["--catalogue", str(catalogue), *towers, *QUICK, *modes, *settings, *held_out])
+        train.main(["--catalogue", str(catalogue), *encoders, *QUICK, *modes, *settings, *held_out])
         return weights(tmp_path / name)
 
     without, cold = run("without", "none"), run("cold", str(tmp_path / "cache"))
@@ -89,33 +92,33 @@ def test_features_from_the_cache_give_the_weights_of_encoders_that_run_in_every_
     assert not torch.equal(without["visual_projection.weight"], tiny_model().visual_projection.weight)
 
 
-def test_a_loss_that_is_not_a_number_stops_the_run_with_its_step_and_rows(catalogue, towers, tmp_path):
-    train.main(["--catalogue", str(catalogue), *towers, *QUICK, "--output_dir", str(tmp_path / "run")])
+def test_a_loss_that_is_not_a_number_stops_the_run_with_its_step_and_rows(catalogue, encoders, tmp_path):
+    train.main(["--catalogue", str(catalogue), *encoders, *QUICK, "--output_dir", str(tmp_path / "run")])
     path = tmp_path / "run" / "model.safetensors"
     broken = {name: weight.clone() for name, weight in load_file(path).items()}
     broken["text_model.embeddings.word_embeddings.weight"][4 + 2] = torch.nan  # the letter c: movie 2
     save_file(broken, path, metadata={"format": "pt"})
-    settings = ["--catalogue", str(catalogue), "--model", str(tmp_path / "run"), *QUICK]
+    settings = ["--catalogue", str(catalogue), "--model_name_or_path", str(tmp_path / "run"), *QUICK]
     with pytest.raises(SystemExit, match=r"The loss of step [12] is nan. Rows whose embeddings are not finite: 2$"):
         train.main([*settings, "--output_dir", str(tmp_path / "more")])
 
 
-def test_a_yaml_file_says_the_same_as_flags_and_a_flag_wins(catalogue, towers, tmp_path):
+def test_a_yaml_file_says_the_same_as_flags_and_a_flag_wins(catalogue, encoders, tmp_path):
     settings = tmp_path / "run.yaml"
     settings.write_text(
         f"catalogue: {catalogue}\nnum_train_epochs: 2\nper_device_train_batch_size: 4\nuse_cpu: true\n"
         f"disable_tqdm: true\noutput_dir: {tmp_path / 'unused'}\nlearning_rate: 1e-3\n"
     )
-    train.main([str(settings), *towers, "--output_dir", str(tmp_path / "yaml")])
+    train.main([str(settings), *encoders, "--output_dir", str(tmp_path / "yaml")])
     flags = ["--catalogue", str(catalogue), *QUICK, "--learning_rate", "1e-3"]
-    train.main([*flags, *towers, "--output_dir", str(tmp_path / "flags")])
+    train.main([*flags, *encoders, "--output_dir", str(tmp_path / "flags")])
     by_yaml, by_flags = weights(tmp_path / "yaml"), weights(tmp_path / "flags")
     assert all(torch.equal(by_yaml[name], by_flags[name]) for name in by_flags)
     assert not (tmp_path / "unused").exists()
 
 
 @pytest.mark.parametrize("mode", ["frozen", "full"])
-def test_training_on_masked_names_is_training_on_plots_without_them(mode, catalogue, towers, tmp_path):
+def test_training_on_masked_names_is_training_on_plots_without_them(mode, catalogue, encoders, tmp_path):
     def run(name: str, plot: str, *flags: str) -> dict[str, torch.Tensor]:
         rows = [json.loads(line) for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
         rows = [{**row, "plot_long": f"{plot} {'abcdefghijklmnopqr'[row['id']]}"} for row in rows]
@@ -128,48 +131,48 @@ def test_training_on_masked_names_is_training_on_plots_without_them(mode, catalo
             "--output_dir",
             str(tmp_path / name),
         ]
-        train.main(["--catalogue", str(catalogue), *towers, *QUICK, *settings, *flags])
+        train.main(["--catalogue", str(catalogue), *encoders, *QUICK, *settings, *flags])
         return weights(tmp_path / name)
 
     masked, without = run("masked", "a duel with Zorro", "--mask_names", "True"), run("without", "a duel with ...")
     assert all(torch.equal(weight, masked[name]) for name, weight in without.items())
 
 
-def test_a_saved_model_is_trained_further(catalogue, towers, tmp_path):
-    train.main(["--catalogue", str(catalogue), *towers, *QUICK, "--output_dir", str(tmp_path / "first")])
-    more = ["--model", str(tmp_path / "first"), "--train_splits", "train", "validation"]
+def test_a_saved_model_is_trained_further(catalogue, encoders, tmp_path):
+    train.main(["--catalogue", str(catalogue), *encoders, *QUICK, "--output_dir", str(tmp_path / "first")])
+    more = ["--model_name_or_path", str(tmp_path / "first"), "--train_splits", "train", "validation"]
     train.main(["--catalogue", str(catalogue), *more, *QUICK, "--output_dir", str(tmp_path / "second")])
     assert json.loads((tmp_path / "second" / "training.json").read_text())["train_splits"] == ["train", "validation"]
 
 
 def test_a_model_that_reads_posters_is_trained_on_what_the_catalogue_says_is_printed(
-    printed, towers, tmp_path, monkeypatch
+    printed, encoders, tmp_path, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "rapidocr", None)  # there is nothing to read
     out = tmp_path / "run"
-    train.main(["--catalogue", str(printed), *towers, *READS, *QUICK, "--output_dir", str(out)])
+    train.main(["--catalogue", str(printed), *encoders, *READS, *QUICK, "--output_dir", str(out)])
     record = json.loads((out / "training.json").read_text())
     assert record["catalogue"]["poster_text"] == {"given": 18, "read": 0, "without_text": 6, "failed": []}
-    assert record["config"]["poster_text"] is True and record["config"]["lexical_dim"] == 64
+    assert record["config"]["use_poster_text"] is True and record["config"]["char_ngram_dim"] == 64
     model, processor = PosterCLIPModel.from_pretrained(out), PosterCLIPProcessor.from_pretrained(out)
-    assert processor.reads_posters
-    assert model.lexical.characters.any() and model.lexical.weight.max().item() == pytest.approx(math.log(17))
-    assert {"lexical.py", "poster_text.py", "poster_words.py"} <= {path.name for path in out.iterdir()}
+    assert processor.run_ocr
+    assert model.char_ngrams.characters.any() and model.char_ngrams.weight.max().item() == pytest.approx(math.log(17))
+    assert {"char_ngrams.py", "ocr.py", "ocr_text.py"} <= {path.name for path in out.iterdir()}
 
 
-def test_a_model_that_reads_posters_keeps_its_weights_of_words_when_it_is_trained_further(printed, towers, tmp_path):
+def test_a_model_that_reads_posters_keeps_its_weights_of_words_when_it_is_trained_further(printed, encoders, tmp_path):
     first, second, settings = tmp_path / "first", tmp_path / "second", ["--catalogue", str(printed), *QUICK]
-    train.main([*settings, *towers, *READS, "--output_dir", str(first)])
-    more = ["--model", str(first), "--train_splits", "train", "validation", "--poster_text_dropout", "0.5"]
+    train.main([*settings, *encoders, *READS, "--output_dir", str(first)])
+    more = ["--model_name_or_path", str(first), "--train_splits", "train", "validation", "--poster_text_dropout", "0.5"]
     train.main([*settings, *more, "--output_dir", str(second)])
-    assert torch.equal(weights(first)["lexical.weight"], weights(second)["lexical.weight"])
-    assert not torch.equal(weights(first)["vision_weight"], weights(second)["vision_weight"])
+    assert torch.equal(weights(first)["char_ngrams.weight"], weights(second)["char_ngrams.weight"])
+    assert not torch.equal(weights(first)["image_weight"], weights(second)["image_weight"])
 
 
-def test_posters_that_nobody_has_read_and_no_ocr_to_read_them_stop_the_run(catalogue, towers, tmp_path, monkeypatch):
+def test_posters_that_nobody_has_read_and_no_ocr_to_read_them_stop_the_run(catalogue, encoders, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rapidocr", None)
-    poster_text._engine.cache_clear()
-    settings = ["--catalogue", str(catalogue), *towers, *READS, *QUICK, "--output_dir", str(tmp_path / "run")]
+    ocr._engine.cache_clear()
+    settings = ["--catalogue", str(catalogue), *encoders, *READS, *QUICK, "--output_dir", str(tmp_path / "run")]
     with pytest.raises(SystemExit, match=r"18 posters of .*catalogue are not read.*pip install rapidocr onnxruntime"):
         train.main(settings)
     assert not (tmp_path / "run").exists()
@@ -177,24 +180,24 @@ def test_posters_that_nobody_has_read_and_no_ocr_to_read_them_stop_the_run(catal
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("rapidocr") is None, reason="rapidocr is not installed")
-def test_posters_that_nobody_has_read_are_read_once(catalogue, towers, tmp_path, monkeypatch):
-    poster_text._engine.cache_clear()
+def test_posters_that_nobody_has_read_are_read_once(catalogue, encoders, tmp_path, monkeypatch):
+    ocr._engine.cache_clear()
     monkeypatch.setattr(train, "POSTER_TEXT", tmp_path / "read")
-    settings = ["--catalogue", str(catalogue), *towers, *READS, *QUICK]
+    settings = ["--catalogue", str(catalogue), *encoders, *READS, *QUICK]
     train.main([*settings, "--output_dir", str(tmp_path / "first")])
     record = json.loads((tmp_path / "first" / "training.json").read_text())["catalogue"]["poster_text"]
     assert record["read"] == 18 and record["given"] == 0 and record["failed"] == []
-    monkeypatch.setattr(reading, "read_lines", lambda _: pytest.fail("read again"))
+    monkeypatch.setattr(ocr_cache, "recognize_text", lambda _: pytest.fail("read again"))
     train.main([*settings, "--output_dir", str(tmp_path / "second")])
     first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
     assert all(torch.equal(weight, second[name]) for name, weight in first.items())
 
 
-def test_a_poster_text_dropout_changes_what_is_trained_on_and_not_the_evaluation(printed, towers, tmp_path):
+def test_a_poster_text_dropout_changes_what_is_trained_on_and_not_the_evaluation(printed, encoders, tmp_path):
     settings = [
         "--catalogue",
         str(printed),
-        *towers,
+        *encoders,
         *READS,
         *QUICK,
         "--learning_rate",
@@ -212,23 +215,26 @@ def test_a_poster_text_dropout_changes_what_is_trained_on_and_not_the_evaluation
     ("flags", "words"),
     [
         (["--train_splits", "tain"], ["tain", "train, validation, test"]),
-        (["--vision", "no/such-model"], ["no/such-model"]),
+        (["--vision_model_name_or_path", "no/such-model"], ["no/such-model"]),
         (["--catalogue", "nowhere"], ["nowhere"]),
         (["--text_pooling", "pooler", "--vision_pooling", "last"], ["vision_pooling", "last"]),
         (["--lerning_rate", "1"], ["lerning_rate"]),
         (["--projection_dim", "0"], ["projection_dim"]),
-        (["--lexical_dim", "64"], ["lexical_dim=64", "poster_text"]),
+        (["--char_ngram_dim", "64"], ["char_ngram_dim=64", "poster_text"]),
         (["--poster_text_dropout", "0.5"], ["poster_text_dropout", "reads posters"]),
-        (["--streaming", "True", "--max_steps", "2", *READS], ["lexical_dim", "not on a stream"]),
+        (["--streaming", "True", "--max_steps", "2", *READS], ["char_ngram_dim", "not on a stream"]),
         (["--max_length", "0"], ["max_length"]),
         (["--eval_strategy", "epoch", "--metric_for_best_model", "R@7"], ["R@7", "R@5", "text_to_image_MRR"]),
         (["--metric_for_best_model", "mean_rank", "--greater_is_better", "True"], ["less mean_rank is better"]),
         (["--vision_mode", "last-9"], ["last-9", "vit"]),
-        (["--text_mode", "lots", "--catalogue", "nowhere"], ["no tower mode 'lots'", "last-K", "lora"]),
-        (["--lora_rank", "8", "--catalogue", "nowhere"], ["lora_rank is 8", "no tower has the mode lora"]),
+        (["--text_mode", "lots", "--catalogue", "nowhere"], ["no encoder mode 'lots'", "last-K", "lora"]),
+        (["--lora_rank", "8", "--catalogue", "nowhere"], ["lora_rank is 8", "no encoder has the mode lora"]),
         (["--vision_mode", "lora", "--lora_rank", "0", "--catalogue", "nowhere"], ["lora_rank", "at least 1"]),
         (["--resume_from_checkpoint", "nowhere"], ["nowhere", "no whole checkpoint"]),
-        (["--model", "saved"], ["vision, text, projection_dim", "--model"]),
+        (
+            ["--model_name_or_path", "saved"],
+            ["vision_model_name_or_path, text_model_name_or_path, projection_dim", "--model_name_or_path"],
+        ),
         (["--dataloader_persistent_workers", "True", "--dataloader_num_workers", "1"], ["persistent_workers"]),
         (["--eval_strategy", "epoch", "--eval_split", "dev"], ["dev"]),
         (["--augment", "True", "--vision_mode", "frozen"], ["augment", "--feature_cache none"]),
@@ -238,9 +244,9 @@ def test_a_poster_text_dropout_changes_what_is_trained_on_and_not_the_evaluation
         (["--train_sampling_strategy", "batch_rebalance"], ["train_sampling_strategy"]),
     ],
 )
-def test_a_wrong_argument_stops_the_run_with_its_name(flags, words, catalogue, towers, tmp_path, capsys):
+def test_a_wrong_argument_stops_the_run_with_its_name(flags, words, catalogue, encoders, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
-        train.main(["--catalogue", str(catalogue), *towers, *QUICK, "--output_dir", str(tmp_path / "run"), *flags])
+        train.main(["--catalogue", str(catalogue), *encoders, *QUICK, "--output_dir", str(tmp_path / "run"), *flags])
     message = f"{stop.value.code} {capsys.readouterr().err}"
     assert all(word in message for word in words), message
     assert not (tmp_path / "run").exists()
@@ -248,20 +254,29 @@ def test_a_wrong_argument_stops_the_run_with_its_name(flags, words, catalogue, t
 
 def test_lora_without_peft_stops_the_run_before_anything_is_read(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "peft", None)
-    settings = ["--catalogue", "nowhere", "--vision", "nothing", "--text", "nothing", "--text_mode", "lora"]
+    settings = [
+        "--catalogue",
+        "nowhere",
+        "--vision_model_name_or_path",
+        "nothing",
+        "--text_model_name_or_path",
+        "nothing",
+        "--text_mode",
+        "lora",
+    ]
     with pytest.raises(SystemExit):
         train.main([*settings, "--output_dir", str(tmp_path / "run")])
     assert "pip install peft" in capsys.readouterr().err
 
 
-def test_a_run_with_lora_writes_a_plain_model_and_what_trained(catalogue, towers, tmp_path):
+def test_a_run_with_lora_writes_a_plain_model_and_what_trained(catalogue, encoders, tmp_path):
     out, best = tmp_path / "run", ["--eval_strategy", "epoch", "--save_strategy", "epoch"]
     modes = ["--vision_mode", "frozen", "--text_mode", "lora", "--load_best_model_at_end", "True"]
-    train.main(["--catalogue", str(catalogue), *towers, *QUICK, *best, *modes, "--output_dir", str(out)])
+    train.main(["--catalogue", str(catalogue), *encoders, *QUICK, *best, *modes, "--output_dir", str(out)])
     assert json.loads((out / "training.json").read_text())["model"]["lora_rank"] == 16
     plain = PosterCLIPModel.from_pretrained(out)
     assert plain.state_dict().keys() == weights(out).keys() and not any("lora" in name for name in weights(out))
-    model = PosterCLIPModel.from_vision_text_pretrained(towers[1], towers[3], projection_dim=8)
+    model = PosterCLIPModel.from_vision_text_pretrained(encoders[1], encoders[3], projection_dim=8)
     load_adapter(model, out / "adapter")
     for name, weight in merged_state_dict(model).items():
         assert torch.equal(weights(out)[name], weight), name
@@ -278,9 +293,9 @@ def test_a_wrong_yaml_file_is_named(text, words, tmp_path, capsys):
     assert words in capsys.readouterr().err
 
 
-def test_a_bad_poster_stops_the_run_before_it_starts_or_is_counted(catalogue, towers, tmp_path):
+def test_a_bad_poster_stops_the_run_before_it_starts_or_is_counted(catalogue, encoders, tmp_path):
     (catalogue / "3.png").write_bytes(b"<!DOCTYPE html>")
-    arguments = ["--catalogue", str(catalogue), *towers, *QUICK, "--output_dir", str(tmp_path / "run")]
+    arguments = ["--catalogue", str(catalogue), *encoders, *QUICK, "--output_dir", str(tmp_path / "run")]
     with pytest.raises(SystemExit, match=r"row 4 .*3\.png"):
         train.main(arguments)
     assert not (tmp_path / "run").exists()
@@ -299,9 +314,19 @@ def test_a_bad_poster_stops_the_run_before_it_starts_or_is_counted(catalogue, to
     ],
     ids=["full", "from the cache", "augmented", "words"],
 )
-def test_a_run_resumed_by_the_script_ends_with_the_same_weights(modes, printed, towers, tmp_path):
+def test_a_run_resumed_by_the_script_ends_with_the_same_weights(modes, printed, encoders, tmp_path):
     catalogue = printed
-    settings = ["--catalogue", str(catalogue), *towers, *modes, *QUICK, "--save_steps", "1", "--save_total_limit", "9"]
+    settings = [
+        "--catalogue",
+        str(catalogue),
+        *encoders,
+        *modes,
+        *QUICK,
+        "--save_steps",
+        "1",
+        "--save_total_limit",
+        "9",
+    ]
     settings += ["--gradient_accumulation_steps", "2", "--per_device_train_batch_size", "2", "--chunk_size", "1"]
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     train.main([*settings, "--output_dir", str(whole)])
@@ -317,12 +342,12 @@ def log(folder):
 
 
 def test_augmentation_soft_targets_and_grouping_change_what_is_trained_on_and_not_the_evaluation(
-    catalogue, towers, tmp_path
+    catalogue, encoders, tmp_path
 ):
     rows = [json.loads(line) | {"genres": "drama"} for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
     (catalogue / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     # Nothing is learnt, so that only the data and the loss make a difference.
-    settings = ["--catalogue", str(catalogue), *towers, *QUICK, "--learning_rate", "0", "--eval_strategy", "epoch"]
+    settings = ["--catalogue", str(catalogue), *encoders, *QUICK, "--learning_rate", "0", "--eval_strategy", "epoch"]
     train.main([*settings, "--output_dir", str(tmp_path / "plain")])
     trained, evaluated = log(tmp_path / "plain")
     for name, value in (
@@ -335,23 +360,23 @@ def test_augmentation_soft_targets_and_grouping_change_what_is_trained_on_and_no
         assert log(tmp_path / name)[1] == evaluated, name
 
 
-def test_validation_is_taken_from_train_by_series_where_a_catalogue_has_none(catalogue, towers, tmp_path):
+def test_validation_is_taken_from_train_by_series_where_a_catalogue_has_none(catalogue, encoders, tmp_path):
     rows = [json.loads(line) for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
     for row in rows:
         row["split"] = "train" if row["split"] == "validation" else row["split"]
     (catalogue / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     held_out = ["--eval_strategy", "epoch", "--output_dir", str(tmp_path / "run")]
-    train.main(["--catalogue", str(catalogue), *towers, *QUICK, *held_out])
+    train.main(["--catalogue", str(catalogue), *encoders, *QUICK, *held_out])
     record = json.loads((tmp_path / "run" / "training.json").read_text())["catalogue"]
     assert record["rows"]["train"] + record["rows"]["validation"] == 12 and record["rows"]["validation"] >= 1
     assert "validation" in record["split_by"]
 
 
-def test_options_of_trainer_work(catalogue, towers, tmp_path):
+def test_options_of_trainer_work(catalogue, encoders, tmp_path):
     options = ["--bf16", "True", "--report_to", "tensorboard", "--layer_decay", "0.7", "--text_mode", "last-1"]
     options += ["--loss", "sigmoid", "--dataloader_num_workers", "1"]
     options += ["--logging_steps", "1", "--eval_strategy", "epoch"]
-    train.main(["--catalogue", str(catalogue), *towers, *QUICK, *options, "--output_dir", str(tmp_path / "run")])
+    train.main(["--catalogue", str(catalogue), *encoders, *QUICK, *options, "--output_dir", str(tmp_path / "run")])
     assert (tmp_path / "run" / "modules.json").is_file()
     (events,) = (tmp_path / "run").rglob("events.out.tfevents*")
     board = EventAccumulator(str(events)).Reload()

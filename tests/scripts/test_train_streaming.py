@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from scripts import train
-from tests.processing.streams import in_shards, movie, write_shards
+from tests.processing.data.streams import in_shards, movie, write_shards
 
 QUICK = ["--streaming", "True", "--shuffle_buffer", "4", "--learning_rate", "1e-2"]
 QUICK += ["--per_device_train_batch_size", "4", "--use_cpu", "True", "--disable_tqdm", "True"]
@@ -30,8 +30,8 @@ def assert_same_weights(folder, other):
         assert torch.equal(weight, got[name]), name
 
 
-def test_a_model_is_trained_on_a_stream_and_evaluated_on_a_split_of_it(movies, towers, tmp_path):
-    settings = ["--catalogue", movies, *towers, *QUICK, "--max_steps", "5", "--vision_mode", "frozen"]
+def test_a_model_is_trained_on_a_stream_and_evaluated_on_a_split_of_it(movies, encoders, tmp_path):
+    settings = ["--catalogue", movies, *encoders, *QUICK, "--max_steps", "5", "--vision_mode", "frozen"]
     settings += ["--eval_strategy", "steps", "--eval_steps", "2", "--metric_for_best_model", "MRR"]
     train.main([*settings, "--output_dir", str(tmp_path / "run")])
     written = record(tmp_path / "run")
@@ -42,16 +42,16 @@ def test_a_model_is_trained_on_a_stream_and_evaluated_on_a_split_of_it(movies, t
     assert [entry["step"] for entry in written["log"] if "eval_MRR" in entry] == [2, 4, 5]
 
 
-def test_a_model_that_reads_posters_is_trained_and_evaluated_on_what_the_rows_say_is_printed(towers, tmp_path):
+def test_a_model_that_reads_posters_is_trained_and_evaluated_on_what_the_rows_say_is_printed(encoders, tmp_path):
     def rows(*numbers: int, unread: tuple[int, ...] = ()) -> list[dict]:
         lines = [{"text": "ab", "score": 0.9, "box": None}]
         return [movie(i, poster_text=None if i in unread else lines[i % 2 :]) for i in numbers]
 
-    reads = [*towers, *QUICK, "--poster_text", "True", "--max_steps", "4", "--eval_strategy", "steps"]
+    reads = [*encoders, *QUICK, "--use_poster_text", "True", "--max_steps", "4", "--eval_strategy", "steps"]
     source = write_shards(tmp_path / "movies", [rows(*range(6))])
     write_shards(tmp_path / "movies", [rows(20, 21, 22)], "validation")
     train.main(["--catalogue", source, *reads, "--output_dir", str(tmp_path / "run")])
-    assert record(tmp_path / "run")["config"]["poster_text"]
+    assert record(tmp_path / "run")["config"]["use_poster_text"]
 
     write_shards(tmp_path / "movies", [rows(20, 21, 22, unread=(21,))], "validation")
     with pytest.raises(SystemExit, match=r"\(id m21\), 21.png: no poster_text"):
@@ -59,9 +59,9 @@ def test_a_model_that_reads_posters_is_trained_and_evaluated_on_what_the_rows_sa
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_a_resumed_run_ends_with_the_same_weights(workers, movies, towers, tmp_path):
+def test_a_resumed_run_ends_with_the_same_weights(workers, movies, encoders, tmp_path):
     """A pass has 13 movies and a step 8 of them: the run is broken off in its third pass."""
-    settings = ["--catalogue", movies, *towers, *QUICK, "--max_steps", "6", "--save_steps", "4"]
+    settings = ["--catalogue", movies, *encoders, *QUICK, "--max_steps", "6", "--save_steps", "4"]
     settings += ["--gradient_accumulation_steps", "2", "--dataloader_num_workers", workers]
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     train.main([*settings, "--output_dir", str(whole)])
@@ -72,8 +72,8 @@ def test_a_resumed_run_ends_with_the_same_weights(workers, movies, towers, tmp_p
     assert state["global_step"] == 6 and state["num_train_epochs"] == 1
 
 
-def test_a_run_that_is_over_is_not_trained_further(movies, towers, tmp_path):
-    settings = ["--catalogue", movies, *towers, *QUICK, "--max_steps", "2", "--save_steps", "2"]
+def test_a_run_that_is_over_is_not_trained_further(movies, encoders, tmp_path):
+    settings = ["--catalogue", movies, *encoders, *QUICK, "--max_steps", "2", "--save_steps", "2"]
     settings += ["--lr_scheduler_type", "constant"]
     train.main([*settings, "--output_dir", str(tmp_path / "run")])
     shutil.copytree(tmp_path / "run" / "checkpoint-2", tmp_path / "again" / "checkpoint-2")
@@ -82,9 +82,9 @@ def test_a_run_that_is_over_is_not_trained_further(movies, towers, tmp_path):
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])
-def test_a_bad_row_stops_the_run_with_one_line_or_is_counted(workers, towers, tmp_path):
+def test_a_bad_row_stops_the_run_with_one_line_or_is_counted(workers, encoders, tmp_path):
     rows = [*in_shards(5)[0], movie(7, plot="", plots=[])]
-    settings = ["--catalogue", write_shards(tmp_path / "movies", [rows]), *towers, *QUICK, "--max_steps", "4"]
+    settings = ["--catalogue", write_shards(tmp_path / "movies", [rows]), *encoders, *QUICK, "--max_steps", "4"]
     settings += ["--output_dir", str(tmp_path / "run"), "--dataloader_num_workers", workers]
     with pytest.raises(SystemExit, match=r"^error: bad row: row \d of the stream \(id m7\), 7.png: no plot[^\n]*$"):
         train.main(settings)
@@ -102,9 +102,9 @@ def test_a_bad_row_stops_the_run_with_one_line_or_is_counted(workers, towers, tm
         (["--max_steps", "2", "--eval_strategy", "steps", "--eval_split", "test"], "no split 'test'"),
     ],
 )
-def test_what_a_stream_cannot_do_is_refused_before_it_starts(flags, message, movies, towers, tmp_path):
+def test_what_a_stream_cannot_do_is_refused_before_it_starts(flags, message, movies, encoders, tmp_path):
     with pytest.raises(SystemExit, match=message):
-        train.main(["--catalogue", movies, *towers, *QUICK, *flags, "--output_dir", str(tmp_path / "run")])
+        train.main(["--catalogue", movies, *encoders, *QUICK, *flags, "--output_dir", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()
 
 
@@ -116,9 +116,9 @@ def test_what_a_stream_cannot_do_is_refused_before_it_starts(flags, message, mov
         ("notes", "cannot be streamed .DataFilesNotFoundError"),
     ],
 )
-def test_a_layout_that_does_not_stream_is_refused(file, message, towers, tmp_path):
+def test_a_layout_that_does_not_stream_is_refused(file, message, encoders, tmp_path):
     (tmp_path / "movies").mkdir()
     (tmp_path / "movies" / file).write_text("{}")
-    flags = ["--catalogue", str(tmp_path / "movies"), *towers, *QUICK, "--max_steps", "2"]
+    flags = ["--catalogue", str(tmp_path / "movies"), *encoders, *QUICK, "--max_steps", "2"]
     with pytest.raises(SystemExit, match=message):
         train.main([*flags, "--output_dir", str(tmp_path / "run")])

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from processing.pair_retrieval import intervals as module
-from processing.pair_retrieval.intervals import Judged, differences, intervals
+from processing.pair_retrieval.intervals import QueryRanks, differences, intervals
 from processing.pair_retrieval.measures import RECALL_AT, metric_names, retrieval_metrics
 from processing.pair_retrieval.ranking import RightRanks, right_ranks
 
 
 def judged(**directions):
     """One right answer a query, and as many movies as queries."""
-    return {name: Judged(RightRanks(np.asarray(best)), np.arange(len(best))) for name, best in directions.items()}
+    return {name: QueryRanks(RightRanks(np.asarray(best)), np.arange(len(best))) for name, best in directions.items()}
 
 
 def some_lists(rng, queries):
@@ -33,7 +33,7 @@ def test_a_draw_gives_the_metrics_of_the_queries_that_it_holds():
 def test_intervals_are_those_of_a_plain_bootstrap_and_of_the_seed():
     rng = np.random.default_rng(1)
     lists = some_lists(rng, 200)
-    given = {"one": Judged(right_ranks(lists), np.arange(200))}
+    given = {"one": QueryRanks(right_ranks(lists), np.arange(200))}
     found = intervals(given)
     plain = [
         retrieval_metrics(right_ranks([lists[row] for row in rng.integers(200, size=200)]), 40) for _ in range(1500)
@@ -75,7 +75,7 @@ def test_a_difference_is_that_of_the_metrics_and_its_interval_that_of_joint_draw
     rng = np.random.default_rng(4)
     lists = [some_lists(rng, 60) for _ in range(2)]
     metrics = [retrieval_metrics(right_ranks(of), 40) for of in lists]
-    found = differences(*({"one": Judged(right_ranks(of), np.arange(60))} for of in lists))["one"]
+    found = differences(*({"one": QueryRanks(right_ranks(of), np.arange(60))} for of in lists))["one"]
     for name, of in found.items():
         assert of["difference"] == pytest.approx(metrics[1][name] - metrics[0][name])
     values = [np.array([min(ranks) for ranks in of]) for of in lists]

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import yaml
 
-from processing.estimates import bootstrap_intervals, paired_differences
-from processing.retrieval import evaluate_pool
-from tests.processing.test_retrieval import unit
+from processing.evaluation.estimates import bootstrap_intervals, paired_differences
+from processing.evaluation.retrieval import evaluate_pool
+from tests.processing.evaluation.test_retrieval import unit
 
 FOLDER = Path(__file__).parents[3] / "processing" / "pair_retrieval"
 

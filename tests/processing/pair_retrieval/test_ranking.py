@@ -5,7 +5,7 @@ import pytest
 
 from processing.pair_retrieval import ranking
 from processing.pair_retrieval.ranking import pair_ranks, right_ranks
-from tests.processing.test_retrieval import broken, coarse, unit
+from tests.processing.evaluation.test_retrieval import broken, coarse, unit
 
 
 def ranks_by_hand(queries, candidates, query_ids, candidate_ids):

@@ -1,0 +1,1 @@
+"""Training with the HF Trainer: loss over the joint batch, large batches in chunks, LoRA, freezing."""

@@ -1,0 +1,1 @@
+"""A catalogue of movies: any known layout in, one checked DatasetDict out."""

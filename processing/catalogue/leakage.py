@@ -1,0 +1,86 @@
+"""The audit of a catalogue, before anything trains on it: what of validation and test is known from another split."""
+
+from typing import Any
+
+import numpy as np
+from datasets import concatenate_datasets
+from numpy.typing import NDArray
+
+from .catalogue import HELD_OUT, Catalogue, CatalogueError
+from .near_duplicates import Pairs, near_plots, near_posters
+from .title_spans import holds_title
+
+EXAMPLES = 1000  # of each kind
+
+
+def audit(catalogue: Catalogue) -> dict[str, Any]:
+    """Look for movies of validation and test that another split gives away, JSON-ready.
+
+    A leak is a pair of movies in two splits, one of them held out, with nearly the same poster (`near_posters`) or
+    nearly the same plot (`near_plots`), or a series that lies in such splits. Other pairs, within a split or between
+    two that are not held out, are duplicates: in a pool, each has an answer that is counted wrong.
+    A plot that holds its own movie's title is no leak, and told: the title is on the poster too.
+
+    Returns:
+        `posters` and `plots`: of `leaks` and of `duplicates` the count of pairs, that of the held-out movies in them,
+        and examples, the likest first, with ids, splits and likeness. `series`: of `leaks` the count of series, and one
+        pair of each. `titles`: per split, how many movies have a title, and of how many of these the first plot
+        holds it, or any. There are `EXAMPLES` of a kind at most, and no title, file name or plot in any of it.
+
+    Raises:
+        CatalogueError: nothing can leak, because there is no held-out split or no other.
+
+    Example:
+        >>> audit(load_catalogue("my_movies"))["posters"]["leaks"]["count"]  # doctest: +SKIP
+        0
+    """
+    if len(catalogue.splits) < 2 or set(HELD_OUT).isdisjoint(catalogue.splits):
+        need, there = f"{' or '.join(HELD_OUT)} and another split", ", ".join(catalogue.splits)
+        raise CatalogueError(f"nothing to compare in {catalogue.source}: it has no {need} but {there}")
+    movies = concatenate_datasets([*catalogue.splits.values()])
+    ids, splits = movies["id"][:], np.repeat([*catalogue.splits], [*map(len, catalogue.splits.values())])
+    thumbnails = np.stack([catalogue.thumbnails[number] for number in ids])
+    titles = {name: _title_counts(split["title"][:], split["plots"][:]) for name, split in catalogue.splits.items()}
+    return {
+        "posters": _by_leak(near_posters(thumbnails), ids, splits),
+        "plots": _by_leak(near_plots(movies["plots"][:]), ids, splits),
+        "series": {"leaks": _series_leaks(catalogue)},
+        "titles": titles,
+    }
+
+
+def leak_count(found: dict[str, Any]) -> int:
+    """How many leaks, of all kinds together, an `audit` has found."""
+    return sum(found[kind]["leaks"]["count"] for kind in ("posters", "plots", "series"))
+
+
+def _by_leak(pairs: Pairs, ids: list[str], splits: NDArray[np.str_]) -> dict[str, Any]:
+    held_out = np.isin(splits, HELD_OUT)
+    firsts, seconds = pairs.rows.T
+    leaks = (splits[firsts] != splits[seconds]) & (held_out[firsts] | held_out[seconds])
+    found: dict[str, Any] = {}
+    for kind, chosen in {"leaks": leaks, "duplicates": ~leaks}.items():
+        rows, alike = pairs.rows[chosen], pairs.likeness[chosen].round(3).tolist()
+        examples = [
+            {"ids": [ids[row] for row in rows[pair]], "splits": splits[rows[pair]].tolist(), "likeness": alike[pair]}
+            for pair in np.argsort(-pairs.likeness[chosen], kind="stable")[:EXAMPLES]
+        ]
+        involved = np.unique(rows)
+        found[kind] = {"count": len(rows), "held_out_movies": int(held_out[involved].sum()), "examples": examples}
+    return found
+
+
+def _series_leaks(catalogue: Catalogue) -> dict[str, Any]:
+    series = [[*of.items()] for of in catalogue.leaking_series().values()]
+    held_out = sum(len(ids) for of in series for split, ids in of if split in HELD_OUT)
+    examples = []
+    for of in series[:EXAMPLES]:
+        pair = sorted(of, key=lambda item: item[0] not in HELD_OUT)[:2]
+        examples.append({"ids": [ids[0] for _, ids in pair], "splits": [split for split, _ in pair]})
+    return {"count": len(series), "held_out_movies": held_out, "examples": examples}
+
+
+def _title_counts(titles: list[str], plots: list[list[str]]) -> dict[str, int]:
+    titled = [(title, of) for title, of in zip(titles, plots, strict=True) if title]
+    held = [[holds_title(plot, title) for plot in of] for title, of in titled]
+    return {"movies": len(titled), "first_plot": sum(of[0] for of in held), "any_plot": sum(map(any, held))}

@@ -1,0 +1,1 @@
+"""Batches of posters and plots for training and evaluation."""

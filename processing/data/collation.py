@@ -1,0 +1,280 @@
+"""From a catalogue's movies to the batches a model takes."""
+
+import random
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from processing.posterclip.ocr_text import compose_text
+from processing.posterclip.processing_posterclip import PosterCLIPProcessor
+from processing.posterclip.rgb import to_rgb
+
+from .masking import masked_names
+from .pixels import PosterPixels
+from .transforms import augment
+
+
+class MoviePairs(TorchDataset):
+    """Poster and plot of each movie, the plot drawn anew each epoch where a movie has several.
+
+    All draws are a function of (seed, epoch, index) alone, so a run that was interrupted goes on exactly as it would
+    have, whatever the number of workers.
+
+    Args:
+        movies: a catalogue's split, with the columns `image`, `plots` and, to name rows by, `id`.
+        processor: makes the posters' bytes, and knows how long plots are; not needed for features.
+        plots: of each movie, in place of all that it has.
+        seed: of the draws.
+        image_features: (movies, feature), in place of the posters where the encoder is frozen.
+        text_features: (plots of all movies in order, feature), in place of the plots likewise.
+        augment: whether posters are seen in another way each epoch (`processing.data.transforms`). ValueError
+            together with `image_features`, which see each poster once.
+        use_poster_text: whether an item also has what is printed on its poster, from the column `poster_text`.
+        poster_text_features: (movies, feature), in place of that likewise.
+        poster_text_dropout: share of the items that show no text in an epoch, so that pictures alone are learned too.
+            ValueError unless it lies between 0 and 1, and without `use_poster_text`.
+        genres: whether an item has the movie's `genres` too, (vocabulary,): 1 for each that it has. The vocabulary
+            are the genres of these movies, sorted. ValueError where none of them has any.
+        mask_names: whether plots are shown without their movie's title and without names (`processing.data.masking`).
+            ValueError where movies have no `title`, and together with `text_features`, which are of other plots.
+
+    Example:
+        >>> movies = Dataset.from_dict({"plots": [["A whale.", "A captain hunts a whale."]]})
+        >>> pairs = MoviePairs(movies, image_features=torch.zeros(1, 8))
+        >>> sorted(pairs[0])
+        ['id', 'image_features', 'label', 'text']
+    """
+
+    def __init__(
+        self,
+        movies: Dataset,
+        processor: PosterCLIPProcessor | None = None,
+        *,
+        plots: Sequence[Sequence[str]] | None = None,
+        seed: int = 0,
+        image_features: Tensor | None = None,
+        text_features: Tensor | None = None,
+        use_poster_text: bool = False,
+        poster_text_features: Tensor | None = None,
+        poster_text_dropout: float = 0.0,
+        augment: bool = False,
+        genres: bool = False,
+        mask_names: bool = False,
+    ) -> None:
+        if mask_names and text_features is not None:
+            raise ValueError("mask_names: plots that are features already (text_features) cannot be masked.")
+        if not 0 <= poster_text_dropout <= 1:
+            raise ValueError(f"poster_text_dropout must lie between 0 and 1, not {poster_text_dropout}.")
+        if poster_text_dropout and not use_poster_text:
+            raise ValueError("poster_text_dropout: there is no poster_text, which a model that reads posters has.")
+        self.movies = movies
+        self.processor = processor
+        self.pixels = PosterPixels(processor.image_processor) if processor else None
+        self.plots = list(plots or movies["plots"])
+        if mask_names:
+            self.plots = masked_names(self.plots, movies)
+        self.ids = movies["id"][:] if "id" in movies.column_names else [str(row) for row in range(len(movies))]
+        self.labels = same_movie_labels(self.plots)
+        self.seed = seed
+        self.augment = augment
+        self.image_features = image_features
+        self.text_features = text_features
+        self.poster_text = [compose_text(lines) for lines in movies["poster_text"]] if use_poster_text else None
+        self.poster_text_features = poster_text_features
+        self.poster_text_dropout = poster_text_dropout
+        self.genres = multi_hot(movies["genres"] if "genres" in movies.column_names else []) if genres else None
+        counts = torch.tensor([len(plots) for plots in self.plots])
+        self.first_plot = counts.cumsum(0) - counts
+        # Shared, so that workers which outlive an epoch see the next one.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    @property
+    def epoch(self) -> int:
+        """Which draw of plots the items show; the Trainer sets it at the start of each epoch."""
+        return int(self._epoch)
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._epoch.fill_(epoch)
+
+    @property
+    def image_features(self) -> Tensor | None:
+        """(movies, feature), in place of the posters where there are any."""
+        return self._image_features
+
+    @image_features.setter
+    def image_features(self, features: Tensor | None) -> None:
+        if self.augment and features is not None:
+            raise ValueError("augment: posters that are features already (image_features) cannot be augmented.")
+        self._image_features = features
+
+    @property
+    def lengths(self) -> list[int] | None:
+        """The tokens of the plot that each item shows in this epoch; None where plots are features."""
+        if self.text_features is not None or self._text_lengths is None:
+            return None
+        drawn = torch.tensor([self._drawn(index) for index in range(len(self))])
+        return self._text_lengths[self.first_plot + drawn].tolist()
+
+    @cached_property
+    def _text_lengths(self) -> Tensor | None:
+        if self.processor is None:
+            return None
+        plots = [plot for plots in self.plots for plot in plots]
+        return torch.tensor([len(tokens) for tokens in self.processor.tokenizer(plots, truncation=True)["input_ids"]])
+
+    def _drawn(self, index: int) -> int:
+        return random.Random(f"{self.seed}-{self.epoch}-{index}").randrange(len(self.plots[index]))
+
+    def __len__(self) -> int:
+        """The number of movies."""
+        return len(self.plots)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Poster and plot, or their features, and the movie's label."""
+        chosen = self._drawn(index)
+        pair: dict[str, Any] = {"id": self.ids[index], "label": self.labels[index]}
+        if self.image_features is not None:
+            pair["image_features"] = self.image_features[index]
+        elif self.pixels is not None:
+            image = to_rgb(self.movies[index]["image"])
+            if self.augment:
+                image = augment(image, random.Random(f"{self.seed}-{self.epoch}-{index}-augment"))
+            pair["pixels"] = self.pixels(image)
+        else:
+            raise ValueError("Posters need a processor, or image_features in their place.")
+        if self.text_features is None:
+            pair["text"] = self.plots[index][chosen]
+        else:
+            pair["text_features"] = self.text_features[self.first_plot[index] + chosen]
+        hidden = random.Random(f"{self.seed}-{self.epoch}-{index}-text").random() < self.poster_text_dropout
+        if self.poster_text_features is not None:
+            pair["poster_text_features"] = self.poster_text_features[index] * (not hidden)
+        elif self.poster_text is not None:
+            pair["poster_text"] = "" if hidden else self.poster_text[index]
+        if self.genres is not None:
+            pair["genres"] = self.genres[index]
+        return pair
+
+
+def same_movie_labels(plots: Sequence[Sequence[str]]) -> list[int]:
+    """A label for each movie, its index; movies that share a plot share the label of the first of them.
+
+    To push such a movie away from the plot of the other would be to push it away from its own.
+
+    Example:
+        >>> same_movie_labels([["A whale."], ["A shark.", "A fish."], ["A fish."]])
+        [0, 1, 1]
+        >>> same_movie_labels([["A whale."], ["A shark."], ["A whale.", "A shark."]])
+        [0, 0, 0]
+    """
+    first: dict[str, int] = {}
+    parents = list(range(len(plots)))
+
+    def label(index: int) -> int:
+        while parents[index] != index:
+            index = parents[index]
+        return index
+
+    for index, texts in enumerate(plots):
+        for text in texts:
+            low, high = sorted((label(index), label(first.setdefault(text, index))))
+            parents[high] = low
+    return [label(index) for index in range(len(plots))]
+
+
+def multi_hot(genres: Sequence[Sequence[str] | None]) -> Tensor:
+    """The genres of each movie as (movies, vocabulary), 1 where it has one; the vocabulary is sorted.
+
+    Raises:
+        ValueError: no movie has any.
+
+    Example:
+        >>> multi_hot([["Drama"], [], ["Comedy", "Drama"]]).tolist()
+        [[0.0, 1.0], [0.0, 0.0], [1.0, 1.0]]
+    """
+    vocabulary = sorted({genre for names in genres for genre in names or ()})
+    if not vocabulary:
+        raise ValueError("None of the movies has genres, so none can be related by them.")
+    return torch.tensor([[float(genre in (names or ())) for genre in vocabulary] for names in genres])
+
+
+class PairCollator:
+    """Makes a batch of model inputs out of `MoviePairs` items, with `labels` and, for messages, `ids`.
+
+    Posters are `pixels`, bytes, as long as they wait; `pixel_values` makes model inputs of as many as are wanted.
+    """
+
+    def __init__(self, processor: PosterCLIPProcessor) -> None:
+        self.processor = processor
+        self.pixel_values = PosterPixels(processor.image_processor).values
+
+    def __call__(self, pairs: list[dict[str, Any]]) -> dict[str, Any]:
+        """Tokenize the plots, stack all else."""
+        batch: dict[str, Any] = {"ids": [pair["id"] for pair in pairs]}
+        if "text" in pairs[0]:
+            batch.update(self.processor(text=[pair["text"] for pair in pairs], return_tensors="pt"))
+        if "poster_text" in pairs[0]:
+            texts = [pair["poster_text"] for pair in pairs]
+            batch.update(self.processor(poster_text=texts, return_tensors="pt"))
+        for name in ("pixels", "image_features", "text_features", "poster_text_features", "genres"):
+            if name in pairs[0]:
+                batch[name] = torch.stack([pair[name] for pair in pairs])
+        batch["labels"] = torch.tensor([pair["label"] for pair in pairs])
+        return batch
+
+
+def first_plots(movies: Dataset) -> list[list[str]]:
+    """The first plot of each movie alone, the one that evaluation uses."""
+    return [plots[:1] for plots in movies["plots"]]
+
+
+class PixelCollator:
+    """Makes bytes of posters, one at a time. A class, because workers that are spawned cannot take a closure."""
+
+    def __init__(self, processor: PosterCLIPProcessor) -> None:
+        self.pixels = PosterPixels(processor.image_processor)
+
+    def __call__(self, movies: list[dict[str, Any]]) -> Tensor:
+        """Resize the posters of a batch."""
+        return torch.stack([self.pixels(movie["image"]) for movie in movies])
+
+
+class TextCollator:
+    """Makes `input_ids` and `attention_mask` of plots."""
+
+    def __init__(self, processor: PosterCLIPProcessor) -> None:
+        self.processor = processor
+
+    def __call__(self, plots: list[str]) -> dict[str, Tensor]:
+        """Process the plots of a batch."""
+        return dict(self.processor(text=plots, return_tensors="pt"))
+
+
+class PosterBatches(DataLoader):
+    """`pixel_values` of every poster of a dataset, in its order; they come as bytes from the workers."""
+
+    def __init__(
+        self, movies: Dataset, processor: PosterCLIPProcessor, *, batch_size: int = 32, workers: int = 0
+    ) -> None:
+        posters: Any = movies.select_columns("image")
+        self.values = PosterPixels(processor.image_processor).values
+        # A generator of its own: a run that finds its features must draw the same numbers as one that makes them.
+        own = torch.Generator()
+        super().__init__(posters, batch_size, collate_fn=PixelCollator(processor), num_workers=workers, generator=own)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:  # type: ignore[override]
+        """Normalise batch by batch."""
+        return ({"pixel_values": self.values(pixels)} for pixels in super().__iter__())
+
+
+def text_batches(plots: Sequence[str], processor: PosterCLIPProcessor, *, batch_size: int = 32) -> DataLoader:
+    """`input_ids` and `attention_mask` of every plot, in their order."""
+    rows: Any = plots
+    return DataLoader(rows, batch_size, collate_fn=TextCollator(processor), generator=torch.Generator())

@@ -1,0 +1,270 @@
+"""Training on a catalogue that is larger than the disk: rows are read, checked and drawn as they come.
+
+Nothing is downloaded or decoded as a whole. A process reads one shard after the other, in an order that is drawn for
+each pass, and holds the rows of one shuffle buffer, not decoded.
+"""
+
+import hashlib
+import itertools
+import logging
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import fsspec
+import numpy as np
+import torch
+from datasets import Dataset, Features, Image, IterableDataset, concatenate_datasets, load_dataset
+from datasets.distributed import split_dataset_by_node
+from torch.utils.data import IterableDataset as TorchIterableDataset
+from torch.utils.data import get_worker_info
+
+from processing.catalogue.catalogue import FEATURES, BadRow, read_movie, read_split
+from processing.catalogue.image_checks import read_poster
+from processing.catalogue.layouts import FIELDS, class_names, image_column
+from processing.catalogue.rows import CatalogueError, choose_plot_columns
+from processing.posterclip.ocr_text import compose_text
+from processing.posterclip.processing_posterclip import PosterCLIPProcessor
+
+from .masking import mask_names
+from .pixels import PosterPixels
+from .transforms import augment
+
+__all__ = ["MovieStream", "open_stream"]
+
+FRUITLESS_PASSES = 20  # in a row: in one, chance can deal a process nothing but shards without a good row
+
+logger = logging.getLogger(__name__)
+
+
+def open_stream(source: str, splits: Sequence[str]) -> IterableDataset:
+    """The rows of the named splits, none of them read yet.
+
+    Where no split of the source has such a name but the rows have a column `split`, it is all of the rows:
+    `MovieStream` takes those that it is to take.
+
+    Args:
+        source: a name on the Hub, or a folder of Parquet files or of what else `datasets.load_dataset` streams.
+        splits: their names; without any of its own, a source is one split `train`.
+
+    Raises:
+        CatalogueError: it cannot be streamed, or has no such split.
+
+    Example:
+        >>> open_stream("someone/posters", ["train"]).num_shards  # doctest: +SKIP
+        512
+    """
+    root = Path(source).expanduser()
+    for layout, file in {"the MovieLens layout": "movies.dat", "a saved dataset": "dataset_dict.json"}.items():
+        if (root / file).is_file():
+            raise CatalogueError(f"{source} is {layout}, which cannot be streamed: leave --streaming out")
+    try:
+        parts = load_dataset(str(root) if root.is_dir() else source, streaming=True)
+    except Exception as error:  # every builder has its own
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise CatalogueError(f"{source} cannot be streamed ({reason})") from error
+    missing = [name for name in splits if name not in parts]
+    if missing and not all("split" in (part.features or {}) for part in parts.values()):
+        raise CatalogueError(f"{source} has no split {missing[0]!r}; it has {', '.join(parts)}")
+    return concatenate_datasets([parts[name] for name in (parts if missing else splits)])
+
+
+class MovieStream(TorchIterableDataset):
+    """Poster and plot of one movie after the other, for ever: pass after pass over the rows, each shuffled anew.
+
+    Each process reads its own shards, each worker of its DataLoader its own part of these, and no row is read by
+    two in one pass; where processes are more than shards, each reads all shards and takes its share of the rows.
+    As nobody comes to an end, nobody waits for a process that has fewer rows.
+
+    Shuffling is a function of (seed, pass), and of several plots that of the pass is drawn by (seed, pass, the
+    movie's plots): a run that was interrupted goes on exactly as it would have.
+
+    An item's label has two keys, one of its movie and one of the plot that it shows, as nobody knows all the movies
+    of a stream: items are of the same movie where one of the two is the same, see `losses.positives_by_id`.
+
+    Args:
+        rows: as `open_stream` gives them.
+        processor: makes the posters' bytes; `movies` does without.
+        splits: those to take where the rows have a column `split`.
+        plot_columns: as `load_catalogue` takes them.
+        on_bad_rows: "error" stops at a row that cannot be used; "skip" leaves it out, logs it and counts it.
+        seed: of shuffling and draws.
+        augment: whether posters are seen in another way each pass, by `processing.data.transforms`.
+        mask_names: whether plots are shown without title and names, by `processing.data.masking`.
+        use_poster_text: whether an item also has what is printed on its poster; a row that does not say so is bad.
+        buffer_size: rows among which is shuffled.
+        process_index: which of the processes this is.
+        processes: how many there are.
+        workers: of the DataLoader.
+
+    Raises:
+        CatalogueError: there is no column of posters or plots, or there are more workers than shards.
+
+    Example:
+        >>> rows = Dataset.from_dict({"image": [b""], "plot": ["A whale."]}).to_iterable_dataset()
+        >>> next(iter(MovieStream(rows)))
+        Traceback (most recent call last):
+        processing.catalogue.rows.CatalogueError: bad row: row 0 of the stream: image is empty (0 bytes). \
+Mend it, or leave such rows out with --on_bad_rows skip.
+    """
+
+    split_by_node = True
+
+    def __init__(
+        self,
+        rows: IterableDataset,
+        processor: PosterCLIPProcessor | None = None,
+        *,
+        splits: Sequence[str] = ("train",),
+        plot_columns: Sequence[str] | None = None,
+        on_bad_rows: Literal["error", "skip"] = "error",
+        seed: int = 0,
+        augment: bool = False,
+        mask_names: bool = False,
+        use_poster_text: bool = False,
+        buffer_size: int = 1000,
+        process_index: int = 0,
+        processes: int = 1,
+        workers: int = 0,
+    ) -> None:
+        self.pixels = PosterPixels(processor.image_processor) if processor else None
+        self.features = rows.features
+        if self.features is None:
+            raise CatalogueError("the columns of the stream are not known before it is read")
+        self.plot_columns = choose_plot_columns([column.lower() for column in self.features], plot_columns)
+        self.image = image_column(self.features)
+        wanted = [column for column in self.features if column.lower() in (*FIELDS, *self.plot_columns)]
+        self.rows = rows.select_columns(list(dict.fromkeys([*wanted, self.image])))
+        self.rows = self.rows.cast_column(self.image, Image(decode=False))
+        self.splits = splits
+        self.on_bad_rows = on_bad_rows
+        self.seed = seed
+        self.augment = augment
+        self.mask_names = mask_names
+        self.use_poster_text = use_poster_text
+        self.buffer_size = buffer_size
+        self.process_index = process_index
+        self.processes = processes
+        shards = rows.num_shards // processes or rows.num_shards  # of the process that has the fewest
+        if workers > shards:
+            message = f"{workers} workers of a DataLoader cannot share {shards} shards"
+            raise CatalogueError(f"{message}: set dataloader_num_workers to {shards} or less")
+        self._bad_rows = torch.zeros(max(workers, 1), dtype=torch.int64).share_memory_()
+
+    @property
+    def bad_rows(self) -> int:
+        """How many rows this process has left out in its first pass so far, prefetched batches included."""
+        return int(self._bad_rows.sum())
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Items as `PairCollator` takes them, without end."""
+        fruitless = 0
+        for number in itertools.count():
+            fruitless += 1
+            for movie in self._movies(self._pass(number), log=number == 0):
+                fruitless = 0
+                yield self._pair(movie, number)
+            if fruitless == FRUITLESS_PASSES:
+                raise CatalogueError("no rows are left of the stream: all are bad or of other splits")
+
+    def movies(self) -> Dataset:
+        """All movies in the order of the rows, in memory, as a catalogue's split to evaluate on.
+
+        Its columns are `id`, `image`, `plots` and `poster_text`.
+
+        Raises:
+            CatalogueError: a row is bad, or there are not two movies.
+        """
+        columns = Features({name: FEATURES[name] for name in ("id", "image", "plots", "poster_text")})
+        movies = [{name: movie[name] for name in columns} for movie in self._movies(self.rows, log=True)]
+        if len(movies) < 2:
+            raise CatalogueError(f"{' + '.join(self.splits)} of the stream holds {len(movies)} movie: 2 are needed")
+        return Dataset.from_list(movies, columns)
+
+    def report(self) -> dict[str, Any]:
+        """What is read, for the JSON file of a run."""
+        return {"streaming": True, "shards": self.rows.num_shards, "plot_columns": self.plot_columns}
+
+    def _pass(self, number: int) -> IterableDataset:
+        """The rows of this process, shuffled as all processes shuffle them in this pass."""
+        # A new dataset, and not `set_epoch`: workers share that number, and are not in the same pass.
+        generator = np.random.default_rng([self.seed, number])
+        # One shard at a time: several are read by threads, each with a group of rows in memory.
+        rows = self.rows.shuffle(generator=generator, buffer_size=self.buffer_size, max_buffer_input_shards=1)
+        if rows.num_shards >= self.processes:
+            return rows.shard(self.processes, self.process_index)
+        return split_dataset_by_node(rows, self.process_index, self.processes)
+
+    def _movies(self, rows: IterableDataset, log: bool) -> Iterator[dict[str, Any]]:
+        """The good rows as movies, with the poster read; `log` says whether bad ones are logged and counted."""
+        worker = get_worker_info()
+        for number, row in enumerate(_whole(rows)):
+            image = row[self.image]
+            fields = {name.lower(): class_names(value, self.features[name]) for name, value in row.items()}
+            try:
+                if "split" in fields:
+                    split = read_split(fields["split"])
+                    if split is None:
+                        raise ValueError("no split")
+                    if split not in self.splits:
+                        continue
+                movie = read_movie({"id": str(number)} | fields, self.plot_columns)
+                if self.use_poster_text and movie["poster_text"] is None:
+                    raise ValueError("no poster_text")
+                content = _content(image)
+                movie |= {"image": {"bytes": content, "path": None}, "has_id": "id" in fields}
+                movie["poster"] = read_poster(content)
+            except ValueError as error:
+                name = f" (id {str(fields['id'])[:40]})" if "id" in fields else ""
+                file = Path(((image or {}).get("path") or "").split("::")[0]).name
+                bad = BadRow(f"row {number} of the stream{name}", file, str(error))
+                if self.on_bad_rows != "skip":
+                    hint = "Mend it, or leave such rows out with --on_bad_rows skip."
+                    raise CatalogueError(f"bad row: {bad}. {hint}") from None
+                if log:
+                    self._bad_rows[worker.id if worker else 0] += 1
+                    logger.warning("left out: %s", bad)
+                continue
+            yield movie
+
+    def _pair(self, movie: dict[str, Any], number: int) -> dict[str, Any]:
+        """What a movie shows in a pass, as an item for `PairCollator`."""
+        if self.pixels is None:
+            raise ValueError("Posters need a processor.")
+        content = "\0".join(movie["plots"])
+        text = random.Random(f"{self.seed}-{number}-{content}").choice(movie["plots"])
+        if self.mask_names:
+            text = mask_names(text, movie["title"])
+        poster, name = movie["poster"], movie["id"] if movie["has_id"] else content
+        if self.augment:
+            poster = augment(poster, random.Random(f"{self.seed}-{number}-{name}-augment"))
+        label = (_key(name), _key(text))
+        pair = {"id": movie["id"], "pixels": self.pixels(poster), "text": text, "label": label}
+        return pair | ({"poster_text": compose_text(movie["poster_text"])} if self.use_poster_text else {})
+
+
+def _whole(rows: IterableDataset) -> Iterator[dict[str, Any]]:
+    """The rows; a shard that breaks off, or a host that does not answer, is a `CatalogueError`."""
+    try:
+        yield from rows
+    except (OSError, ValueError) as error:
+        raise CatalogueError(f"the stream cannot be read on ({type(error).__name__}: {error})") from error
+
+
+def _content(image: dict[str, Any] | None) -> bytes:
+    """The file of a row's poster; ValueError if there is none."""
+    if image is None:
+        raise ValueError("no poster")
+    if image["bytes"] is not None:
+        return image["bytes"]
+    try:
+        with fsspec.open(image["path"], "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        raise ValueError("no such file") from None
+
+
+def _key(text: str) -> int:
+    """63 bits that stand for a text."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

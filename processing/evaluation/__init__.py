@@ -1,0 +1,1 @@
+"""Ranks of a pool and what follows from them."""

@@ -1,0 +1,97 @@
+"""What part of each genre and of each decade is found: a pool's R@10, movie by movie put into groups."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from scipy.stats import binomtest
+
+from processing.pair_retrieval.ranking import DIRECTIONS, Ranks
+
+from .retrieval import PoolResult
+
+UNKNOWN = "unknown"
+DECADES = 12  # shown apart; all before them are one group
+FOUND = 10  # what R@10 counts as found
+
+Groups = dict[str, dict[str, Any]]
+
+
+def recall_by_group(ranks: Ranks, labels: Sequence[Sequence[str]]) -> Groups:
+    """R@10 of each group, the largest group first and of equal ones in alphabetical order.
+
+    A movie counts once in each group that it has a label of; one without labels counts in the group "unknown". The
+    intervals are those of [Wilson 1927](https://doi.org/10.1080/01621459.1927.10502953) at 95 %, which hold for small
+    groups too.
+
+    Args:
+        ranks: (movies,), of each query's best right answer, 1 is best.
+        labels: the labels of each movie.
+
+    Returns:
+        By label: `count` of movies, `R@10` as a share, `interval` [low, high].
+
+    Raises:
+        ValueError: there are not as many labels as ranks.
+
+    Example:
+        >>> found = recall_by_group(np.array([1, 30, 10]), [["War"], ["War", "Drama"], []])
+        >>> [(label, group["count"], group["R@10"]) for label, group in found.items()]
+        [('War', 2, 0.5), ('Drama', 1, 0.0), ('unknown', 1, 1.0)]
+    """
+    if len(ranks) != len(labels):
+        raise ValueError(f"{len(ranks)} ranks with labels of {len(labels)} movies: need those of each")
+    hits: dict[str, list[bool]] = {}
+    for hit, own in zip((ranks <= FOUND).tolist(), labels, strict=True):
+        for label in dict.fromkeys(own or [UNKNOWN]):
+            hits.setdefault(label, []).append(hit)
+    found = {}
+    for label in sorted(hits, key=lambda label: (-len(hits[label]), label)):
+        interval = binomtest(sum(hits[label]), len(hits[label])).proportion_ci(0.95, method="wilson")
+        share = float(np.mean(hits[label]))
+        found[label] = {"count": len(hits[label]), "R@10": share, "interval": [float(end) for end in interval]}
+    return found
+
+
+def decades(years: Sequence[int | None]) -> list[list[str]]:
+    """The decade of each year as a label, none where there is no year.
+
+    Where there are more than twelve decades, all before the last twelve are one group: catalogues reach far back with
+    few movies.
+
+    Example:
+        >>> decades([1979, 1980, None])
+        [['1970s'], ['1980s'], []]
+        >>> decades([-700, 8, *range(1900, 2020, 10)])[:3]
+        [['before 1900'], ['before 1900'], ['1900s']]
+    """
+    starts = sorted({year // 10 * 10 for year in years if year is not None})
+    first = max(starts[-DECADES:][0], 0) if starts else 0
+    return [[] if year is None else [f"before {first}" if year < first else f"{year // 10 * 10}s"] for year in years]
+
+
+def group_metrics(pool: PoolResult, movies: Dataset) -> dict[str, dict[str, Groups]]:
+    """`recall_by_group` under "genre" and "decade", by direction; genres by size, decades in their order.
+
+    Args:
+        pool: ranks of the movies, one poster and one plot each, in their order.
+        movies: with the columns `genres` and `year`.
+    """
+    genres, years = movies["genres"][:], decades(movies["year"][:])
+    found: dict[str, dict[str, Groups]] = {"genre": {}, "decade": {}}
+    for direction in DIRECTIONS:
+        ranks = getattr(pool, direction)
+        found["genre"][direction] = recall_by_group(ranks, genres)
+        by_decade = recall_by_group(ranks, years)
+        found["decade"][direction] = {label: by_decade[label] for label in sorted(by_decade, key=_in_time)}
+    return found
+
+
+def _in_time(label: str) -> tuple[bool, int, bool]:
+    """Puts "before 1900" before "1900s", and "unknown" last."""
+    number = re.search(r"\d+", label)
+    return label == UNKNOWN, int(number[0]) if number else 0, not label.startswith("before")

@@ -1,0 +1,143 @@
+"""A pool of posters and plots: ranks both ways, the metrics made of them, the best answers.
+
+What holds for any pairs of images and texts lies in `pair_retrieval`: an answer is right when it has the query's movie
+id, and a tie counts against the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from processing.pair_retrieval.measures import metric_names, summarise
+from processing.pair_retrieval.ranking import DIRECTIONS, Embeddings, Ids, Ranks, RightRanks, pair_ranks, score_blocks
+
+# What `trainer_metrics` reports: each metric by direction, and under its bare name the mean of both.
+METRICS = (*metric_names(), *(f"{way}_{name}" for way in DIRECTIONS for name in metric_names()))
+
+
+def top_answers(queries: Embeddings, candidates: Embeddings, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The k best candidates of each query, best first; among equal scores the lower index comes first.
+
+    Embeddings are as in `pair_ranks`. Returns indices into candidates and their scores, both of shape
+    (n_queries, min(k, n_candidates)). Raises ValueError for k below 1 and embeddings that `pair_ranks` refuses.
+
+    Example:
+        >>> indices, scores = top_answers(np.eye(2), np.eye(2)[[1, 0, 0]], k=2)
+        >>> indices.tolist(), scores.tolist()
+        ([[1, 2], [0, 1]], [[1.0, 1.0], [1.0, 0.0]])
+    """
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    k = min(k, len(candidates))
+    indices, best = np.empty((len(queries), k), dtype=np.int64), np.empty((len(queries), k))
+    for rows, scores in score_blocks(queries, candidates):
+        indices[rows], best[rows] = best_of(scores, k)
+    return indices, best
+
+
+def best_of(scores: NDArray[np.float64], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The k best of (n_queries, n_candidates) scores, best first, as `top_answers` returns them.
+
+    Example:
+        >>> best_of(np.array([[0.1, 0.3, 0.1, 0.2]]), k=3)[0]
+        array([[1, 3, 0]])
+    """
+    k = min(k, scores.shape[1])
+    indices = np.empty((len(scores), k), dtype=np.int64)
+    for row, line in enumerate(scores):
+        # A partition alone picks among ties at the cut as it likes: take them all, then sort.
+        contenders = np.flatnonzero(line >= np.partition(line, -k)[-k])
+        indices[row] = contenders[np.argsort(-line[contenders], kind="stable")][:k]
+    return indices, np.take_along_axis(scores, indices, axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class PoolResult:
+    """Ranks of a pool in both directions, whole; `summary` is for tables.
+
+    Args:
+        image_ids, text_ids: movie ids of the posters, (n_images,), and of the plots, (n_texts,).
+        image_to_text, text_to_image: the rank of each query's best right answer, (n_images,) and (n_texts,) int64.
+        further: by direction (ranks, queries) of all other right answers, (m,) each, as in `RightRanks`; needed
+            where a movie has several posters or plots.
+    """
+
+    image_ids: Ids
+    text_ids: Ids
+    image_to_text: Ranks
+    text_to_image: Ranks
+    further: Mapping[str, tuple[Ranks, NDArray[np.int64]]] = field(default_factory=dict)
+
+    def right_ranks(self) -> dict[str, RightRanks]:
+        """Ranks of all right answers, by direction."""
+        return {name: RightRanks(getattr(self, name), *self.further.get(name, ())) for name in DIRECTIONS}
+
+    def summary(self) -> dict[str, Any]:
+        """JSON-ready: `pool` and `chance` by direction, the metrics under each direction's own name."""
+        pool = dict(zip(DIRECTIONS, (len(self.text_ids), len(self.image_ids)), strict=True))
+        return summarise(self.right_ranks(), pool)
+
+
+def evaluate_pool(image_embeds: Embeddings, text_embeds: Embeddings, image_ids: Ids, text_ids: Ids) -> PoolResult:
+    """Ranks in both directions: every poster against all plots, every plot against all posters.
+
+    Shapes and errors are those of `pair_ranks`; a movie may have several plots, and then has several right ones.
+
+    Example:
+        >>> result = evaluate_pool(np.eye(4), np.eye(4), [1, 2, 3, 4], [1, 2, 3, 4])
+        >>> result.summary()["image_to_text"]["R@1"]
+        1.0
+    """
+    ranks = pair_ranks(image_embeds, text_embeds, image_ids, text_ids)
+    best = {name: found.best for name, found in ranks.items()}
+    return PoolResult(image_ids, text_ids, **best, further={name: found[1:] for name, found in ranks.items()})
+
+
+def trainer_metrics(prediction: Any) -> dict[str, float]:
+    """For `Trainer(compute_metrics=...)`: a pool's metrics by direction, and under their bare names the mean of both.
+
+    `prediction` holds `predictions`, the embeddings of posters and of plots, and `label_ids`, their movie ids.
+    """
+    images, texts = prediction.predictions
+    summary = evaluate_pool(images, texts, prediction.label_ids, prediction.label_ids).summary()
+    metrics = {f"{way}_{name}": value for way in DIRECTIONS for name, value in summary[way].items()}
+    for name in summary[DIRECTIONS[0]]:
+        metrics[name] = float(np.mean([summary[way][name] for way in DIRECTIONS]))
+    return metrics
+
+
+def legacy_protocol(
+    image_embeds: Embeddings, text_embeds: Embeddings, ids: Ids, trained: NDArray[np.bool_]
+) -> dict[str, dict[str, float]]:
+    """The course report's judging: one distance matrix -cos over all movies, accuracy of its arg-min.
+
+    Trained movies and the others are counted apart, but each is still sought among all movies. A distance
+    that ties with the smallest is a miss, so accuracy is the share of rank 1.
+
+    Embeddings are (n, dim), one poster and one plot a movie in the same order; `trained` is (n,) bool.
+    Returns under "all", "trained" and "others": count, image_to_text (arg-min along rows), text_to_image
+    (along columns); a group without movies is left out. Raises ValueError as `pair_ranks`, and where `trained` is
+    not one bool a movie.
+
+    Example:
+        >>> legacy_protocol(np.eye(3), np.eye(3), [1, 2, 3], np.array([True, True, False]))["others"]
+        {'count': 1, 'image_to_text': 1.0, 'text_to_image': 1.0}
+    """
+    if trained.dtype != np.bool_ or trained.shape != (len(ids),):
+        raise ValueError(f"trained must be {len(ids)} bools, got shape {trained.shape} of {trained.dtype}")
+    result = evaluate_pool(image_embeds, text_embeds, ids, ids)
+    groups = {"all": np.ones_like(trained), "trained": trained, "others": ~trained}
+    return {
+        name: {
+            "count": int(rows.sum()),
+            "image_to_text": float(np.mean(result.image_to_text[rows] == 1)),
+            "text_to_image": float(np.mean(result.text_to_image[rows] == 1)),
+        }
+        for name, rows in groups.items()
+        if rows.any()
+    }

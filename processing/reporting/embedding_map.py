@@ -1,0 +1,76 @@
+"""A map of the space that posters and plots share."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
+
+from processing.pair_retrieval.ranking import Embeddings
+
+from .charts import legend_below, new_figure, styled
+from .contact_sheet import INK, SOFT
+
+MOVIES = 2000
+FEW = 30  # points, of which t-SNE makes no map
+LINKS = 6
+# Okabe and Ito's colours for all kinds of sight, but the yellow, which is too pale on white.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")
+OTHERS = "#cbc6bc"
+
+
+def to_plane(embeds: Embeddings) -> NDArray[np.float64]:
+    """Two coordinates for each row of (rows, dim): t-SNE of the 50 main components, or the first two of few rows.
+
+    t-SNE ([van der Maaten and Hinton 2008](https://jmlr.org/papers/v9/vandermaaten08a.html)) keeps neighbours
+    together; distances between far groups say nothing. The same rows have the same places on the same machine.
+    """
+    if not np.ptp(embeds, axis=0).any():  # a model that has collapsed
+        return np.zeros((len(embeds), 2))
+    reduced = PCA(min(50, *embeds.shape), svd_solver="full").fit_transform(np.asarray(embeds, np.float64))
+    if len(embeds) < FEW:
+        return reduced[:, :2]
+    perplexity = min(30, (len(embeds) - 1) / 3)
+    with threadpool_limits(1):  # several threads sum in any order, and t-SNE makes much of a last bit
+        return TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(reduced)
+
+
+@styled
+def embedding_map(images: Embeddings, texts: Embeddings, genres: Sequence[Sequence[str]]) -> Figure:
+    """Posters and plots on one plane, in the colours of the six most frequent genres, a few pairs linked.
+
+    A movie has the colour of the first of its genres that has one. Of more than 2,000 movies, 2,000 are drawn, spread
+    evenly.
+
+    Args:
+        images, texts: (movies, dim), L2-normalised, in the same order.
+        genres: of each movie.
+    """
+    rows = np.linspace(0, len(images) - 1, min(MOVIES, len(images))).astype(int)
+    points = to_plane(np.concatenate([images[rows], texts[rows]]))
+    sides = {"o": points[: len(rows)], "^": points[len(rows) :]}
+    frequent = [genre for genre, _ in Counter(name for own in genres for name in own).most_common(len(COLOURS))]
+    colour_of = dict(zip(frequent, COLOURS, strict=False))
+    colours = [next((colour_of[name] for name in genres[row] if name in colour_of), OTHERS) for row in rows]
+
+    figure = new_figure("Posters (dots) and plots (triangles) in the model's space", 5.6)
+    axes = figure.add_subplot()
+    area = float(np.clip(9000 / len(rows), 9, 42))
+    for marker, places in sides.items():
+        axes.scatter(places[:, 0], places[:, 1], s=area, c=colours, marker=marker, alpha=0.75, linewidths=0)
+    linked = np.linspace(0, len(rows) - 1, min(LINKS, len(rows))).astype(int)
+    for start, end in zip(sides["o"][linked], sides["^"][linked], strict=True):
+        axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": INK, "linewidth": 0.7})
+    for name, colour in (colour_of | {"others": OTHERS}).items():
+        axes.scatter([], [], s=42, color=colour, label=name if len(name) <= 16 else f"{name[:15]}…")
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("nearness is likeness; the axes have no unit", color=SOFT)
+    legend_below(figure)
+    return figure

@@ -1,0 +1,159 @@
+"""The card of a model, filled from the results of its evaluation and from nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
+
+from processing.pair_retrieval.ranking import DIRECTIONS
+
+from .results import check_same_data
+from .tables import ablation_rows, format_table, pool_rows, pool_size_rows
+
+TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
+METRICS = {"R@1": "hit_rate_at_1", "R@5": "hit_rate_at_5", "R@10": "hit_rate_at_10", "MRR": "mean_reciprocal_rank"}
+PROCEDURE = {
+    "learning_rate": "learning rate",
+    "lr_scheduler_type": "schedule",
+    "warmup_steps": "warm-up steps",
+    "weight_decay": "weight decay",
+    "optim": "optimizer",
+    "num_train_epochs": "epochs",
+    "per_device_train_batch_size": "batch size per device",
+    "poster_text_dropout": "share of posters that show no words",
+    "metric_for_best_model": "best epoch by (validation)",
+    "seed": "seed",
+}
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def fill_card(results: Mapping[str, Any], name: str, beside: Mapping[str, Mapping[str, Any]] | None = None) -> str:
+    """The model card: YAML with a model-index, and what a reader wants to know.
+
+    Args:
+        results: what `scripts/evaluate.py` wrote.
+        name: the Hub repository or folder that the example loads.
+        beside: results of other models or settings on the same pool, by their labels, for a table.
+
+    Raises:
+        ValueError: those are of other data.
+    """
+    if beside:
+        check_same_data({results["model"]: results, **beside})
+    metrics, split = results["metrics"], results["split"]
+    data, training = public_name(results["catalogue"]["source"]), results["training"]
+    model = training["model"] if training else {}
+    card = ModelCard.from_template(
+        card_data(results),
+        template_path=str(TEMPLATE),
+        name=name,
+        reads=model.get("use_poster_text"),
+        char_ngram_dim=model.get("char_ngram_dim"),
+        judged=f"{metrics['pool']['image_to_text']:,} movies of `{data}` ({split}) as pool{hidden(results)}.",
+        seen=results.get("seen"),
+        pool_table=format_table(pool_rows(metrics)),
+        size_table=format_table(pool_size_rows(results["pool_sizes"])),
+        beside_table=format_table(ablation_rows(beside)) if beside else "",
+        fingerprint=results["data_fingerprint"][split],
+        training=training and training_facts(training),
+    )
+    return f"{card}\n"
+
+
+def card_data(results: Mapping[str, Any]) -> ModelCardData:
+    """What the Hub reads off a card; the evaluation as a model-index, rounded to four digits."""
+    data, split = public_name(results["catalogue"]["source"]), results["split"]
+    training = results["training"]
+    encoders = [training["model"][f"{side}_model_name_or_path"] for side in ("vision", "text")] if training else []
+    bases = [encoder for encoder in encoders if encoder and HUB_NAME.fullmatch(encoder)]
+    evaluations = [
+        EvalResult(
+            task_type="image-text-retrieval",
+            task_name="image-text retrieval",
+            dataset_type=re.sub(r"[^\w./-]", "-", data),
+            dataset_name=data,
+            dataset_split=split,
+            metric_type=f"{direction}_{METRICS[metric]}",
+            metric_name=f"{direction.replace('_', '-')} {metric}, {results['metrics']['pool'][direction]:,} candidates",
+            metric_value=round(results["metrics"][direction][metric], 4),
+        )
+        for direction in DIRECTIONS
+        for metric in METRICS
+    ]
+    return ModelCardData(
+        language="en",
+        license="apache-2.0",
+        library_name="transformers",
+        pipeline_tag="zero-shot-image-classification",
+        tags=["posterclip", "image-text-retrieval", "movies"],
+        base_model=bases or None,
+        model_name="PosterCLIP",
+        eval_results=evaluations,
+    )
+
+
+def eval_results(results: Mapping[str, Any], dataset: str) -> str:
+    """The same evaluation in the form of a repository's `.eval_results/*.yaml`, for a dataset of the Hub."""
+    entries = [
+        EvalResultEntry(
+            dataset_id=dataset,
+            task_id=f"{direction}_{METRICS[metric]}",
+            value=round(results["metrics"][direction][metric], 4),
+            date=results["time"],
+            notes=f"{results['split']}, {results['metrics']['pool'][direction]:,} candidates{hidden(results)}",
+        )
+        for direction in DIRECTIONS
+        for metric in METRICS
+    ]
+    return yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False)
+
+
+def training_facts(training: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told of a training: on what, how, with how much."""
+    catalogue, model, arguments = training["catalogue"], training["model"], training["arguments"]
+    movies = [f"{catalogue['rows'][split]:,} ({split})" for split in training["train_splits"] if "rows" in catalogue]
+    procedure = {
+        f"{side} encoder": f"{public_name(model[f'{name}_model_name_or_path'])}, {model[f'{name}_mode']}"
+        for side, name in (("poster", "vision"), ("plot", "text"))
+        if model[f"{name}_model_name_or_path"]
+    }
+    procedure |= {label: arguments[key] for key, label in PROCEDURE.items() if arguments.get(key) not in (None, "")}
+    code = training["code"]
+    if code["commit"]:
+        procedure["code"] = f"commit {code['commit']}{' with changes' if code['dirty'] else ''}"
+    procedure["versions"] = ", ".join(f"{name} {training['versions'][name]}" for name in ("torch", "transformers"))
+    machine = training["machine"]
+    return {
+        "movies": f"{' and '.join(movies) or 'a stream of'} movies of `{public_name(catalogue['source'])}`",
+        "split_by": catalogue.get("split_by"),
+        "fingerprints": training.get("data_fingerprint", {}),
+        "procedure": procedure,
+        "seconds": round(training["seconds"]),
+        "machine": f"{machine['device']} ({machine['processor']}, {machine['threads']} threads)",
+    }
+
+
+def hidden(results: Mapping[str, Any]) -> str:
+    """What was hidden from the model, as the end of a phrase.
+
+    Example:
+        >>> hidden({"mask_titles": True, "remove_poster_text": False})
+        ', titles masked in the plots'
+    """
+    told = {"mask_titles": "titles masked in the plots", "remove_poster_text": "lettering blanked on the posters"}
+    return "".join(f", {words}" for name, words in told.items() if results[name])
+
+
+def public_name(source: str) -> str:
+    """A Hub name as it is; of a path its last part: where it lies on a disk is nobody's business.
+
+    Example:
+        >>> public_name("google/vit-base-patch16-224"), public_name("/home/me/movies")
+        ('google/vit-base-patch16-224', 'movies')
+    """
+    return source if HUB_NAME.fullmatch(source) else Path(source).name

@@ -1,0 +1,1 @@
+"""Embeddings on disk, and the movies that answer a query."""

@@ -1,0 +1,154 @@
+"""What the commands share: how arguments are read, and which lines of a library's log are not for users."""
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import yaml
+from datasets import disable_progress_bars
+from huggingface_hub import logging as hub_logging
+from huggingface_hub.constants import HF_HOME
+from huggingface_hub.errors import HFValidationError, StrictDataclassError
+from huggingface_hub.utils import validate_repo_id
+from safetensors import SafetensorError
+from transformers import HfArgumentParser, PreTrainedConfig
+from transformers.utils import logging as transformers_logging
+
+from modeling import PosterCLIPConfig, PosterCLIPModel
+from processing import PosterCLIPProcessor
+from processing.catalogue.catalogue import Catalogue, load_catalogue
+
+# Where features of frozen encoders are kept, and what was read on posters, by their content.
+FEATURES = str(Path(HF_HOME) / "posterclip")
+POSTER_TEXT = Path(HF_HOME) / "posterclip" / "poster_text"
+
+
+@dataclass
+class CatalogueArguments:
+    """Which movies."""
+
+    catalogue: str = field(
+        metadata={"help": "A folder with metadata.jsonl or .csv and posters, a MovieLens folder, or a dataset."}
+    )
+    plot_columns: list[str] | None = field(
+        default=None,
+        metadata={"help": "Text columns to take as plots, in this order; known names by default."},
+    )
+    on_bad_rows: Literal["error", "skip"] = field(
+        default="error",
+        metadata={"help": "error: name every bad row and stop. skip: leave them out and count."},
+    )
+    split_seed: int = field(default=0, metadata={"help": "Of the splits, where the catalogue has none."})
+
+    def load(self) -> Catalogue:
+        """Read and check the catalogue."""
+        return load_catalogue(
+            self.catalogue, plot_columns=self.plot_columns, on_bad_rows=self.on_bad_rows, seed=self.split_seed
+        )
+
+
+def load_model(name: str) -> tuple[PosterCLIPModel, PosterCLIPProcessor]:
+    """A saved model and its processor; ValueError, naming it, for what is no PosterCLIP model or a damaged one."""
+    if not Path(name).is_dir():
+        try:
+            validate_repo_id(name)
+        except HFValidationError:
+            raise ValueError(f"There is no folder {name}, and no repository on the Hub can have that name.") from None
+    try:
+        found = PreTrainedConfig.get_config_dict(name)[0].get("model_type")
+        if found != PosterCLIPConfig.model_type:
+            raise ValueError(f"the model_type in its config.json is {found!r}")
+        return PosterCLIPModel.from_pretrained(name), PosterCLIPProcessor.from_pretrained(name)
+    except (OSError, SafetensorError, StrictDataclassError, ValueError) as error:
+        where = "" if Path(name).is_dir() else " (there is no such folder; it was sought on the Hub)"
+        raise ValueError(f"{name} is no PosterCLIP model that can be loaded{where}: {error}") from error
+
+
+def parse(
+    classes: Sequence[Any],
+    arguments: Sequence[str] | None = None,
+    positional: str | None = None,
+    count: str | None = None,
+) -> tuple[Any, ...]:
+    """Fill dataclasses from flags, or from a YAML file given first; a flag wins over the file.
+
+    Args:
+        classes: dataclasses, one instance of each is returned.
+        arguments: the command line without the program's name; `sys.argv` by default.
+        positional: name of an argument without a flag; a namespace that holds it is returned last.
+        count: how often that is given, as argparse's `nargs`; it is a list then.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    usage = f"%(prog)s {positional.upper() if positional else '[SETTINGS.yaml]'} [--name value ...]   (or --help)"
+    parser = HfArgumentParser(tuple(classes), allow_abbrev=False, usage=usage)
+    if positional:
+        parser.add_argument(positional, nargs=count)
+    try:
+        if arguments and arguments[0].endswith((".yaml", ".yml")):
+            settings = read_yaml(Path(arguments[0]))
+            if not isinstance(settings, dict):
+                raise ValueError(f"{arguments[0]} must hold a mapping of settings, like 'learning_rate: 1e-3'.")
+            if unknown := [name for name in settings if f"--{name}" not in parser._option_string_actions]:
+                raise ValueError(f"{arguments[0]}: there is no setting {', '.join(map(repr, unknown))}")
+            arguments = [*as_flags(settings), *arguments[1:]]
+        return parser.parse_args_into_dataclasses(arguments)
+    except (ImportError, OSError, ValueError) as error:
+        parser.error(str(error))
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds; ValueError, naming it, if it is none."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from None
+
+
+def as_flags(settings: dict[str, Any]) -> list[str]:
+    """The flags that say what a mapping says.
+
+    Example:
+        >>> as_flags({"bf16": True, "learning_rate": "1e-3", "train_splits": ["train", "extra"], "seed": None})
+        ['--bf16', 'True', '--learning_rate', '1e-3', '--train_splits', 'train', 'extra']
+    """
+    flags = []
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flags += [f"--{name}", json.dumps(value)]
+        elif value is not None:
+            flags += [f"--{name}", *map(str, value if isinstance(value, list) else [value])]
+    return flags
+
+
+def run_script(name: str, first: Path, settings: dict[str, Any]) -> None:
+    """Run a script of this folder, its first argument and settings given, in a process of its own; end if it fails."""
+    script = Path(__file__).parents[1] / f"{name}.py"
+    done = subprocess.run([sys.executable, str(script), str(first), *as_flags(settings)])
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def quiet_libraries() -> None:
+    """Silence what every run repeats and no user can act on (the choice of image backend among others)."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    hub_logging.set_verbosity_error()
+    disable_progress_bars()
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+
+
+# What a wrong argument, catalogue, model or environment raises; all else is a bug and keeps its traceback.
+USER_ERRORS = (ImportError, OSError, RuntimeError, StrictDataclassError, ValueError)
+
+
+def stop(error: Exception) -> NoReturn:
+    """End the command with the error's message alone."""
+    message = str(error)
+    if message.startswith("Caught "):  # by a data loader's worker, which puts its traceback before
+        message = message.rpartition(f"{type(error).__name__}: ")[2]
+    sys.exit(f"error: {message}")

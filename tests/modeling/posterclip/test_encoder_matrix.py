@@ -1,0 +1,105 @@
+"""Every poster encoder with every plot encoder: loss, training step, save, load elsewhere, initialisation."""
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from modeling import PosterCLIPModel
+from tests.elsewhere import run_without_clone
+from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_words, train_on_one_batch
+
+PAIRS = list(product(VISION, TEXT))
+ONCE_EACH = [(vision, "bert") for vision in VISION] + [("vit", text) for text in TEXT if text != "bert"]
+
+READERS = [("vit", "modernbert"), ("swin", "roberta"), ("efficientnet", "mpnet"), ("clip_vision_model", "distilbert")]
+
+
+def reading_model(vision: str, text: str) -> PosterCLIPModel:
+    """One that reads posters, its 4-grams weighed."""
+    model = tiny_model(vision, text, use_poster_text=True, char_ngram_dim=32)
+    model.char_ngrams.weight.uniform_()
+    return model
+
+
+@pytest.fixture(scope="module")
+def loaded_elsewhere(tmp_path_factory) -> Path:
+    """All pairs saved here, loaded by one clean process in an empty directory."""
+    root, empty, cache = (tmp_path_factory.mktemp(name) for name in ("saved", "empty", "cache"))
+    torch.save({**tiny_batch(), **tiny_words()}, root / "inputs.pt")
+    for vision, text in PAIRS:
+        tiny_model(vision, text).save_pretrained(root / f"{vision}-{text}")
+    for vision, text in READERS:
+        reading_model(vision, text).save_pretrained(root / f"{vision}-{text}-reads")
+    run_without_clone(Path(__file__).with_name("load_elsewhere.py"), str(root), cwd=empty, cache=cache)
+    return root
+
+
+@pytest.mark.parametrize(("vision", "text"), PAIRS)
+def test_training_reaches_every_weight_and_lowers_the_loss(vision, text):
+    model, batch = tiny_model(vision, text).train(), tiny_batch()
+    losses = train_on_one_batch(model, batch)
+    untouched = {name for name, weight in model.named_parameters() if weight.grad is None}
+    assert untouched <= {"vision_model.embeddings.mask_token"}  # for masked pretraining only
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("vision", "text"), PAIRS)
+@pytest.mark.parametrize("auto", ["AutoModel", "AutoModelForZeroShotImageClassification"])
+def test_a_saved_folder_gives_the_same_bits_where_the_clone_is_not_importable(vision, text, auto, loaded_elsewhere):
+    with torch.no_grad():
+        here = tiny_model(vision, text).eval()(**tiny_batch())
+    there = torch.load(loaded_elsewhere / f"{vision}-{text}" / f"{auto}.pt")
+    assert there.keys() == here.keys()
+    for name, value in here.items():
+        assert torch.equal(value, there[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("vision", "text"), READERS)
+def test_a_model_that_reads_posters_gives_the_same_bits_there(vision, text, loaded_elsewhere):
+    with torch.no_grad():
+        here = reading_model(vision, text).eval()(**tiny_batch(), **tiny_words())
+    folder = loaded_elsewhere / f"{vision}-{text}-reads"
+    assert (folder / "char_ngrams.py").is_file()
+    for auto in ("AutoModel", "AutoModelForZeroShotImageClassification"):
+        there = torch.load(folder / f"{auto}.pt")
+        for name, value in here.items():
+            assert value.isfinite().all() and torch.equal(value, there[name]), name
+
+
+@pytest.mark.parametrize(("vision", "text"), READERS)
+def test_training_on_what_is_printed_reaches_every_weight_and_lowers_the_loss(vision, text):
+    model, batch = reading_model(vision, text).train(), {**tiny_batch(), **tiny_words()}
+    losses = train_on_one_batch(model, batch)
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in model.parameters())
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(("vision", "text"), ONCE_EACH)
+def test_a_weight_that_the_file_lacks_is_initialised_as_in_a_new_model(vision, text, tmp_path):
+    new = tiny_model(vision, text)
+    new.save_pretrained(tmp_path)
+    name = "visual_projection.weight"
+    save_file({name: new.state_dict()[name]}, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    loaded = PosterCLIPModel.from_pretrained(tmp_path)
+
+    for name, expected in [*new.named_parameters(), *new.named_buffers()]:
+        found = loaded.get_parameter_or_buffer(name)
+        assert found.isfinite().all(), name
+        if not expected.is_floating_point() or expected.numel() == 1 or expected.std() == 0:
+            assert torch.equal(found, expected), name
+        elif expected.numel() >= 64:
+            assert 0.6 < found.std() / expected.std() < 1.6, name
+
+
+def test_the_temperature_and_bias_that_a_file_lacks_start_where_the_config_says(tmp_path):
+    model = tiny_model(loss="sigmoid", logit_scale_init_value=1.5, logit_bias_init_value=-3.0)
+    model.save_pretrained(tmp_path)
+    weights = {k: v for k, v in model.state_dict().items() if not k.startswith("logit")}
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    loaded = PosterCLIPModel.from_pretrained(tmp_path)
+    assert (loaded.logit_scale.item(), loaded.logit_bias.item()) == (1.5, -3.0)

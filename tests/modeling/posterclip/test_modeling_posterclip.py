@@ -1,0 +1,310 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer, BertTokenizer
+
+from modeling import PosterCLIPConfig, PosterCLIPModel
+from processing import PosterCLIPProcessor
+from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_processor, tiny_words
+
+
+def test_embeddings_are_normalised_and_logits_are_their_scaled_cosines():
+    model, batch = tiny_model().eval(), tiny_batch()
+    output = model(**batch)
+    for embeds in (output.image_embeds, output.text_embeds):
+        torch.testing.assert_close(embeds.norm(dim=1), torch.ones(4))
+    expected = output.image_embeds @ output.text_embeds.T * model.logit_scale.exp()
+    torch.testing.assert_close(output.logits_per_image, expected)
+    assert torch.equal(output.logits_per_text, output.logits_per_image.T)
+
+
+def test_pooled_features_take_the_place_of_pixels_and_tokens():
+    model, batch = tiny_model().eval(), tiny_batch()
+    images = model.vision_features(batch["pixel_values"])
+    texts = model.text_features(batch["input_ids"], batch["attention_mask"])
+    assert torch.equal(
+        model(image_features=images, text_features=texts).logits_per_image, model(**batch).logits_per_image
+    )
+
+
+def test_one_side_alone_is_embedded_without_logits():
+    model, batch = tiny_model().eval(), tiny_batch()
+    output = model(pixel_values=batch["pixel_values"])
+    assert output.keys() == {"image_embeds"}
+    assert torch.equal(output.image_embeds, model(**batch).image_embeds)
+
+
+def test_a_plots_embedding_does_not_depend_on_padding():
+    model, batch = tiny_model("vit", "mpnet").eval(), tiny_batch()
+    short = {name: batch[name][-1:, :-1] for name in ("input_ids", "attention_mask")}
+    torch.testing.assert_close(model(**short).text_embeds, model(**batch).text_embeds[-1:])
+
+
+@pytest.mark.parametrize("fields", [{}, {"use_poster_text": True, "char_ngram_dim": 32}], ids=["looks", "reads"])
+def test_get_features_are_the_embeddings(fields):
+    model, batch, words = tiny_model(**fields).eval(), tiny_batch(), tiny_words()
+    images = model.get_image_features(batch["pixel_values"], **words)
+    texts = model.get_text_features(batch["input_ids"], batch["attention_mask"], output_hidden_states=True)
+    expected = model(**batch, **words)
+    assert torch.equal(images.pooler_output, expected.image_embeds)
+    assert torch.equal(texts.pooler_output, expected.text_embeds)
+    assert images.last_hidden_state.ndim == 3 and len(texts.hidden_states) == 3
+
+
+def test_labels_give_the_loss_and_the_same_movie_twice_is_a_positive():
+    model, batch = tiny_model().eval(), tiny_batch()
+    apart = model(**batch, labels=torch.arange(4)).loss
+    assert torch.equal(apart, model(**batch, return_loss=True).loss)
+    assert not torch.equal(apart, model(**batch, labels=torch.tensor([0, 1, 0, 2])).loss)
+
+
+@pytest.mark.parametrize("side", ["pixel_values", "input_ids"])
+def test_a_loss_of_one_side_is_refused(side):
+    with pytest.raises(ValueError, match="as many posters as plots"):
+        tiny_model()(**{side: tiny_batch()[side]}, return_loss=True)
+
+
+def test_a_tuple_holds_what_the_output_holds():
+    model, batch = tiny_model().eval(), tiny_batch()
+    for one, other in zip(model(**batch, return_dict=False), model(**batch).to_tuple(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_sigmoid_model_adds_its_bias():
+    model, batch = tiny_model(loss="sigmoid", logit_bias_init_value=-5.0).eval(), tiny_batch()
+    with torch.no_grad():
+        before = model(**batch).logits_per_image
+        model.logit_bias += 2
+        torch.testing.assert_close(model(**batch).logits_per_image, before + 2)
+
+
+def test_a_model_of_two_pretrained_encoders_keeps_their_weights(tmp_path):
+    parts = tiny_model("siglip_vision_model", "roberta")
+    parts.vision_model.save_pretrained(tmp_path / "vision")
+    parts.text_model.save_pretrained(tmp_path / "text")
+    model = PosterCLIPModel.from_vision_text_pretrained(
+        str(tmp_path / "vision"), str(tmp_path / "text"), projection_dim=3, loss="sigmoid"
+    )
+    for encoder in ("vision_model", "text_model"):
+        for name, weight in getattr(parts, encoder).state_dict().items():
+            assert torch.equal(weight, getattr(model, encoder).state_dict()[name]), name
+    assert model(**tiny_batch()).image_embeds.shape == (4, 3)
+
+
+@pytest.mark.parametrize("family", ["clip", "siglip"])
+def test_the_vision_side_of_a_dual_encoder_is_taken(family, tmp_path):
+    from transformers import AutoModel, CLIPConfig, SiglipConfig
+
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = {"clip": CLIPConfig, "siglip": SiglipConfig}[family](
+        vision_config={**small, "image_size": 32, "patch_size": 8}, text_config={**small, "vocab_size": 64}
+    )
+    both = AutoModel.from_config(config)
+    both.save_pretrained(tmp_path / "both")
+    tiny_model().text_model.save_pretrained(tmp_path / "text")
+    model = PosterCLIPModel.from_vision_text_pretrained(str(tmp_path / "both"), str(tmp_path / "text"))
+    ours, theirs = model.vision_model.state_dict(), both.vision_model.state_dict()
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("family", VISION)
+def test_a_half_precision_model_takes_what_the_processor_gives(family, dtype, tmp_path):
+    tiny_model(family).save_pretrained(tmp_path / "full")
+    PosterCLIPModel.from_pretrained(tmp_path / "full", dtype=dtype).save_pretrained(tmp_path / "half")
+    model = PosterCLIPModel.from_pretrained(tmp_path / "half").eval()
+    assert model.dtype == dtype and model.logit_scale.dtype == torch.float32
+    output = model(**tiny_batch())
+    assert output.image_embeds.dtype == dtype and output.logits_per_image.dtype == torch.float32
+    features = torch.randn(2, model.visual_projection.in_features), torch.randn(2, model.text_projection.in_features)
+    assert model(image_features=features[0], text_features=features[1]).logits_per_image.isfinite().all()
+
+
+@pytest.mark.parametrize("fields", [{}, {"use_poster_text": True, "char_ngram_dim": 32}], ids=["looks", "reads"])
+def test_a_model_that_is_brought_to_bfloat16_embeds_nearly_as_before(fields):
+    model, batch, words = tiny_model(**fields).eval(), tiny_batch(), tiny_words()
+    with torch.no_grad():
+        model.logit_scale += 0.001
+        before, scale = model(**batch, **words), model.logit_scale.clone()
+        after = model.to(torch.bfloat16)(**batch, **words)
+    assert model.dtype == torch.bfloat16 and model.logit_scale.dtype == torch.float32
+    assert torch.equal(model.logit_scale, scale) and model.logit_scale.requires_grad
+    for name in ("image_embeds", "text_embeds"):
+        torch.testing.assert_close(after[name].float(), before[name], atol=0.02, rtol=0)
+
+
+@pytest.mark.slow
+def test_a_compiled_model_embeds_as_the_model_does_in_one_graph():
+    model, batch, words = tiny_model(use_poster_text=True, char_ngram_dim=32).eval(), tiny_batch(), tiny_words()
+    with torch.no_grad():
+        compiled = torch.compile(model, fullgraph=True, backend="aot_eager")(**batch, **words)
+        for name, value in model(**batch, **words).items():
+            torch.testing.assert_close(compiled[name], value)
+
+
+def test_logits_are_float32_under_autocast():
+    model, batch = tiny_model().eval(), tiny_batch()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(**batch)
+    assert output.logits_per_image.dtype == torch.float32
+    expected = output.image_embeds.float() @ output.text_embeds.float().T * model.logit_scale.exp()
+    torch.testing.assert_close(output.logits_per_image, expected)
+
+
+def test_gradient_checkpointing_changes_nothing():
+    plain, checkpointed, batch = tiny_model("vit", "modernbert"), tiny_model("vit", "modernbert"), tiny_batch()
+    checkpointed.gradient_checkpointing_enable()
+    assert any(getattr(module, "gradient_checkpointing", False) for module in checkpointed.modules())
+    for model in (plain, checkpointed):
+        model.train()(**batch, return_loss=True).loss.backward()
+    for (name, one), (_, other) in zip(plain.named_parameters(), checkpointed.named_parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, msg=name)
+
+
+@pytest.mark.parametrize(("pooling", "words"), [("pooler", "no pooling head"), ("cls", "lacks")])
+def test_weights_that_a_checkpoint_lacks_are_not_drawn_at_random(pooling, words, tmp_path):
+    model = tiny_model(vision_pooling="cls")
+    model.vision_model.save_pretrained(tmp_path / "vision")
+    model.text_model.save_pretrained(tmp_path / "text")
+    if pooling == "cls":
+        weights = {f"other.{name}": weight for name, weight in load_file(tmp_path / "vision/model.safetensors").items()}
+        save_file(weights, tmp_path / "vision/model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=words):
+        PosterCLIPModel.from_vision_text_pretrained(
+            str(tmp_path / "vision"), str(tmp_path / "text"), vision_pooling=pooling
+        )
+
+
+def test_an_encoder_that_automodel_does_not_know_is_named():
+    with pytest.raises(ValueError, match="siglip_text_model"):
+        PosterCLIPConfig(text_config={"model_type": "siglip_text_model"})
+        PosterCLIPModel(PosterCLIPConfig(text_config={"model_type": "siglip_text_model"}))
+
+
+def test_a_bert_tokenizer_of_a_saved_folder_gives_no_token_types(tmp_path):
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "whale"]
+    BertTokenizer(vocab={word: i for i, word in enumerate(words)}).save_pretrained(tmp_path / "text")
+    tiny_processor().image_processor.save_pretrained(tmp_path / "vision")
+    processor = PosterCLIPProcessor.from_vision_text_pretrained(str(tmp_path / "vision"), str(tmp_path / "text"))
+    processor.save_pretrained(tmp_path / "model")
+    bare = AutoTokenizer.from_pretrained(tmp_path / "model", trust_remote_code=True)
+    assert bare("whale").keys() == {"input_ids", "attention_mask"}
+
+
+READS = {"use_poster_text": True, "char_ngram_dim": 32}
+
+
+def no_words(posters: int = 4) -> dict[str, torch.Tensor]:
+    return {name: torch.zeros_like(value) for name, value in tiny_words(posters).items()}
+
+
+def untrained(text: str = "bert", char_ngram_dim: int = 0) -> PosterCLIPModel:
+    """One whose posters are their words alone, and whose projections have the size of the features."""
+    model = tiny_model("vit", text, use_poster_text=True, char_ngram_dim=char_ngram_dim, projection_dim=16).eval()
+    torch.nn.init.zeros_(model.image_weight)
+    return model
+
+
+class TestAModelThatReadsPosters:
+    @pytest.mark.parametrize("char_ngram_dim", [0, 32])
+    @pytest.mark.parametrize("text", TEXT)
+    def test_embeds_a_poster_without_words_as_its_picture_to_the_bit(self, text, char_ngram_dim):
+        model = tiny_model("vit", text, use_poster_text=True, char_ngram_dim=char_ngram_dim).eval()
+        batch, words = tiny_batch(), tiny_words()
+        with torch.no_grad():
+            alone = model(**batch).image_embeds
+            beside = model(**batch, **words).image_embeds
+            none = model(**batch, **no_words()).image_embeds
+            features = model.poster_text_features(*words.values())
+            zeros = model(**batch, poster_text_features=torch.zeros_like(features)).image_embeds
+        assert alone.shape == (4, 8 + char_ngram_dim) and beside.isfinite().all()
+        assert torch.equal(beside[1], alone[1])
+        assert torch.equal(none, alone) and torch.equal(zeros, alone)
+        for row in (0, 2, 3):
+            assert not torch.allclose(beside[row], alone[row], atol=1e-3)
+
+    @pytest.mark.parametrize("text", TEXT)
+    def test_takes_features_in_place_of_words(self, text):
+        model, batch, words = tiny_model("vit", text, **READS).eval(), tiny_batch(), tiny_words()
+        features = model.poster_text_features(*words.values())
+        assert features.shape == (4, 16 + 32) and not features[1].any()
+        expected = model(**batch, **words).image_embeds
+        assert torch.equal(model(**batch, poster_text_features=features).image_embeds, expected)
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_may_be_of_half_precision(self, dtype, tmp_path):
+        tiny_model(**READS).save_pretrained(tmp_path)
+        model = PosterCLIPModel.from_pretrained(tmp_path, dtype=dtype).eval()
+        model.char_ngrams.characters[:60] = 0  # some plots have empty bags
+        output = model(**tiny_batch(), **tiny_words())
+        for name, value in output.items():
+            assert value.isfinite().all(), name
+
+    @pytest.mark.parametrize("text", TEXT)
+    def test_learns_from_posters_of_which_none_has_words(self, text):
+        model = tiny_model("vit", text, **READS).train()
+        model(**tiny_batch(), **no_words(), return_loss=True).loss.backward()
+        for name, weight in model.named_parameters():
+            if weight.grad is not None:
+                assert weight.grad.isfinite().all(), name
+        assert model.visual_projection.weight.grad.any() and not model.image_weight.grad.any()
+
+    def test_learns_how_much_pictures_and_words_weigh(self):
+        model = tiny_model(**READS).train()
+        model(**tiny_batch(), **tiny_words(), return_loss=True).loss.backward()
+        assert model.image_weight.grad != 0 and model.char_ngram_weight.grad != 0
+
+    @pytest.mark.parametrize("text", ["bert", "mpnet", "modernbert"])
+    def test_scores_words_against_plots_as_the_plot_encoder_does_before_it_is_trained(self, text):
+        model, batch, words = untrained(text), tiny_batch(), tiny_words()
+        found = cosines(model, batch, words)
+        printed = model.text_features(*words.values())[[0, 2, 3]]
+        plots = model.text_features(batch["input_ids"], batch["attention_mask"])
+        expected = F.normalize(printed, dim=1) @ F.normalize(plots, dim=1).T
+        torch.testing.assert_close(found[[0, 2, 3]], expected, atol=1e-5, rtol=0)
+
+    def test_scores_what_is_spelled_beside_what_is_meant_by_its_weight(self):
+        model, batch, words = untrained(char_ngram_dim=256), tiny_batch(), tiny_words()
+        model.char_ngrams.weight.uniform_()
+        bags = [
+            model.char_ngrams(words["poster_input_ids"], words["poster_attention_mask"])[[0, 2, 3]],
+            model.char_ngrams(batch["input_ids"], batch["attention_mask"]),
+        ]
+        shared = F.normalize(bags[0], dim=1) @ F.normalize(bags[1], dim=1).T
+        meant, weight = cosines(untrained(), batch, words)[[0, 2, 3]], model.char_ngram_weight**2
+        expected = (meant + weight * shared) / (1 + weight)
+        torch.testing.assert_close(cosines(model, batch, words)[[0, 2, 3]], expected, atol=1e-5, rtol=0)
+
+    def test_ranks_plots_for_a_picture_alone_by_the_picture(self):
+        pictures, words = tiny_model().eval(), tiny_model(**READS).eval()
+        words.load_state_dict(pictures.state_dict(), strict=False)
+        orders = [model(**tiny_batch(8)).logits_per_image.argsort(1) for model in (pictures, words)]
+        assert torch.equal(*orders)
+
+    def test_is_moved_by_the_picture_as_far_as_its_weight_says(self):
+        model, batch, words = tiny_model(use_poster_text=True).eval(), tiny_batch(), tiny_words()
+        printed = F.normalize(model.text_projection(model.poster_text_features(*words.values())), dim=1)
+        looks = model(**batch).image_embeds
+        for weight in (0.0, 0.5, 3.0):
+            torch.nn.init.constant_(model.image_weight, weight)
+            expected = F.normalize(printed + weight * looks, dim=1)[[0, 2, 3]]
+            torch.testing.assert_close(model(**batch, **words).image_embeds[[0, 2, 3]], expected)
+
+
+def cosines(model: PosterCLIPModel, batch: dict[str, torch.Tensor], words: dict[str, torch.Tensor]) -> torch.Tensor:
+    output = model(**batch, **words)
+    return output.image_embeds @ output.text_embeds.T
+
+
+def test_a_model_that_does_not_read_posters_is_as_it_was_whatever_is_printed_on_them():
+    """The reference is what a poster and a plot were before there was any reading."""
+    model, batch = tiny_model().eval(), tiny_batch()
+    assert not {name for name, _ in model.named_parameters() if "image_weight" in name or "char_ngrams" in name}
+    looks = model.visual_projection(model.vision_features(batch["pixel_values"]))
+    means = model.text_projection(model.text_features(batch["input_ids"], batch["attention_mask"]))
+    looks, means = F.normalize(looks, dim=-1), F.normalize(means, dim=-1)
+    for words in ({}, tiny_words()):
+        output = model(**batch, **words)
+        assert torch.equal(output.image_embeds, looks) and torch.equal(output.text_embeds, means)
+        assert torch.equal(output.logits_per_image, looks @ means.T * model.logit_scale.exp())

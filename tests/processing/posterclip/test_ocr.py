@@ -1,0 +1,125 @@
+import json
+import os
+import sys
+import time
+from difflib import SequenceMatcher
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+from transformers.dynamic_module_utils import get_imports
+
+from processing.posterclip import ocr
+from processing.posterclip.ocr import engine_name, recognize_text
+from processing.stories import read_stories
+from processing.stories.draw import draw_poster
+
+reads = pytest.mark.skipif(find_spec("rapidocr") is None, reason="rapidocr is not installed")
+
+
+def letters(text, size=(320, 480), at=(160, 100), points=44):
+    image = Image.new("RGB", size, "navy")
+    ImageDraw.Draw(image).text(at, text, "white", ImageFont.load_default(size=points), anchor="mm")
+    return image
+
+
+def texts(image):
+    return [line["text"] for line in recognize_text(image)]
+
+
+def test_a_saved_folder_can_be_loaded_without_it():
+    assert set(get_imports(ocr.__file__)) <= {"PIL", *sys.stdlib_module_names}
+
+
+def test_what_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rapidocr", None)
+    ocr._engine.cache_clear()
+    for call in (engine_name, lambda: recognize_text(Image.new("RGB", (9, 9)))):
+        with pytest.raises(ImportError, match=r"needs rapidocr.*pip install rapidocr onnxruntime"):
+            call()
+
+
+@reads
+class TestReading:
+    def test_a_line_its_place_and_how_sure_it_is(self, capfd):
+        (line,) = recognize_text(letters("MOBY-DICK"))
+        assert line["text"] == "MOBY-DICK" and 0.9 < line["score"] <= 1
+        left, top, right, bottom = line["box"]
+        half = ImageFont.load_default(size=44).getlength("MOBY-DICK") / 2
+        assert left == pytest.approx((160 - half) / 320, abs=0.03)
+        assert right == pytest.approx((160 + half) / 320, abs=0.03)
+        assert top < 100 / 480 < bottom < 0.3
+        assert json.loads(json.dumps(line)) == line
+        assert capfd.readouterr() == ("", "")
+
+    def test_lines_come_from_top_to_bottom(self):
+        image = letters("FIRST", at=(160, 60))
+        ImageDraw.Draw(image).text((160, 400), "SECOND", "white", ImageFont.load_default(size=44), anchor="mm")
+        assert texts(image) == ["FIRST", "SECOND"]
+
+    @pytest.mark.parametrize("size", [(320, 480), (1, 1), (1, 500)])
+    def test_nothing_is_printed(self, size):
+        assert recognize_text(Image.new("RGB", size, "white")) == []
+
+    @pytest.mark.parametrize("size", [(150, 225), (600, 900), (6000, 4000), (3000, 4500)])
+    def test_posters_of_any_size(self, size):
+        width, height = size
+        image = letters("MOBY-DICK", size, (width // 2, height // 5), height // 20)
+        start = time.perf_counter()
+        (line,) = recognize_text(image)
+        assert line["text"] == "MOBY-DICK"
+        assert line["box"][1] < 1 / 5 < line["box"][3]
+        assert time.perf_counter() - start < 30
+
+    @pytest.mark.parametrize("size", [(4000, 60), (60, 4000), (20_000, 1)])
+    def test_a_strip_is_read_in_bounded_time(self, size):
+        start = time.perf_counter()
+        for line in recognize_text(Image.effect_noise(size, 60).convert("RGB")):
+            assert all(0 <= share <= 1 for share in line["box"])
+        assert time.perf_counter() - start < 30
+
+    def test_upside_down_and_on_its_side(self):
+        assert texts(letters("MOBY-DICK").transpose(Image.Transpose.ROTATE_180)) == ["MOBY-DICK"]
+        (line,) = recognize_text(letters("MOBY-DICK").transpose(Image.Transpose.ROTATE_90))
+        left, top, right, bottom = line["box"]
+        assert right - left < bottom - top
+
+    @pytest.mark.slow
+    def test_200_lines(self):
+        image = Image.new("RGB", (1400, 1900), "white")
+        font = ImageFont.load_default(size=22)
+        for index in range(200):
+            place = (30 + 345 * (index % 4), 20 + 37 * (index // 4))
+            ImageDraw.Draw(image).text(place, f"Story number {index}", "black", font)
+        found = texts(image)
+        assert len(found) == 200 and len({f"Story number {index}" for index in range(200)} & set(found)) > 190
+
+    @pytest.mark.slow
+    def test_the_drawn_posters_of_stories(self):
+        stories = read_stories()[::30]
+        found = 0
+        for story in stories:
+            lines = recognize_text(draw_poster(story))
+            titles = [line for line in lines if line["box"][3] - line["box"][1] > 0.03 and line["score"] > 0.8]
+            assert titles and any("drawn illustration" in line["text"] for line in lines), story["id"]
+            title = "".join(line["text"] for line in lines).upper().replace(" ", "")
+            found += "".join(story["title"].upper().split()) in title
+        assert found >= len(stories) - 2, "words run together, but their letters are found"
+
+
+@pytest.mark.real
+@pytest.mark.skipif("POSTERCLIP_MOVIES" not in os.environ, reason="POSTERCLIP_MOVIES names no real posters")
+@reads
+def test_real_posters_read_as_they_were_read_before():
+    folder = Path(os.environ["POSTERCLIP_MOVIES"])
+    with (folder / "poster_text.jsonl").open(encoding="utf-8") as file:
+        rows = [json.loads(next(file)) for _ in range(5)]
+    for row in rows:
+        lines = recognize_text(Image.open(folder / "posters" / f"{row['id']}.jpg").convert("RGB"))
+        before, now = (" ".join(line["text"] for line in each) for each in (row["lines"], lines))
+        assert SequenceMatcher(None, before, now).ratio() > 0.95, row["id"]
+        if before == now:
+            for old, new in zip(row["lines"], lines, strict=True):
+                assert new["box"] == pytest.approx(old["box"], abs=0.01)
+                assert new["score"] == pytest.approx(old["score"], abs=0.02)

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from processing.reporting.charts import CELLS, block_means, distance_matrix, rank_bins
+from processing.reporting.embedding_map import to_plane
+from tests.processing.evaluation.test_retrieval import unit
+
+
+@pytest.mark.parametrize("rows", [12, 13])
+def test_a_cell_of_a_binned_matrix_is_the_mean_of_its_block(rows):
+    rng = np.random.default_rng(0)
+    images, texts = unit(rng, rows, 6), unit(rng, rows, 6)
+    binned, cosines = block_means(images, 4) @ block_means(texts, 4).T, images @ texts.T
+    for i, j in np.ndindex(binned.shape):
+        assert binned[i, j] == pytest.approx(cosines[4 * i : 4 * i + 4, 4 * j : 4 * j + 4].mean())
+
+
+@pytest.mark.parametrize("rows", [30, 2 * CELLS + 1])
+def test_the_matrix_shows_distances_in_cells_that_a_page_can_show(rows):
+    images = unit(np.random.default_rng(1), rows, 4)
+    shown = distance_matrix(images, images).axes[0].images[0].get_array()
+    assert len(shown) == -(-rows // -(-rows // CELLS)) <= CELLS
+    if rows <= CELLS:
+        np.testing.assert_allclose(shown, -images @ images.T, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 2, 10, 48, 1067])
+def test_rank_bins_hold_each_rank_once(size):
+    ranks = [rank for first, last in rank_bins(size) for rank in range(first, last + 1)]
+    assert ranks == list(range(1, size + 1))
+
+
+def test_a_collapsed_model_is_one_point_on_the_map():
+    assert not to_plane(np.ones((40, 4)) / 2).any()
+
+
+@pytest.mark.parametrize("rows", [4, 40])
+def test_the_map_has_a_place_for_each_and_the_same_each_time(rows):
+    embeds = unit(np.random.default_rng(2), rows, 8)
+    places = to_plane(embeds)
+    assert places.shape == (rows, 2) and np.isfinite(places).all()
+    assert places.tobytes() == to_plane(embeds).tobytes()

@@ -1,0 +1,155 @@
+import html
+import re
+
+import pytest
+
+from processing.reporting.report import (
+    comparison_words,
+    draw_comparison,
+    verdict,
+    write_comparison,
+    write_page,
+    write_pictures,
+)
+from processing.reporting.tables import comparison_rows, group_rows, matching_rows, pool_rows, pool_size_rows, seed_rows
+from tests.processing.evaluations import HARM, comparison, evaluation
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """The two kinds of pages, in a folder with their pictures."""
+    folder = tmp_path_factory.mktemp("pages")
+    rows, embeds, pool, results = evaluation()
+    write_page(folder / "evaluation.html", results, write_pictures(folder, rows, embeds, pool, results))
+    _, _, other_pool, other = evaluation(noise=1.0)
+    both = comparison(results, other)
+    write_comparison(folder / "comparison.html", both, draw_comparison(folder, both, (pool, other_pool)))
+    return folder
+
+
+def text_of(path):
+    """What a reader sees, without tags and with single spaces."""
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", path.read_text(encoding="utf-8"))).split())
+
+
+def test_every_number_of_the_tables_is_on_the_page(pages):
+    results = evaluation()[3]
+    text = text_of(pages / "evaluation.html")
+    tables = [
+        pool_rows(results["metrics"]),
+        pool_size_rows(results["pool_sizes"]),
+        matching_rows(results["one_to_one"]),
+        seed_rows(results["legacy_protocol"]),
+        *(group_rows(*kind) for kind in results["groups"].items()),
+    ]
+    for row in (row for table in tables for row in table):
+        assert " ".join(" ".join(row).split()) in text
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        *("5e1f" * 16, "7a2c" * 16, "c0ffee" * 6 + " , with changes", "series (seed 7)", "train 1,234, test 20 movies"),
+        *("3 bad rows left out", "titles left in the plots", "seed 42", "0.00123", "hit rate", "A tie counts against"),
+    ],
+)
+def test_a_page_tells_what_was_measured_on_what(pages, told):
+    assert told in text_of(pages / "evaluation.html")
+
+
+def test_what_a_catalogue_says_is_text_and_never_markup(pages):
+    for name in ("evaluation", "comparison"):
+        source = (pages / f"{name}.html").read_text(encoding="utf-8")
+        assert "<script" not in source and html.escape(HARM, quote=False).split("'")[0] in source
+        assert HARM in html.unescape(source)
+
+
+def test_a_page_is_one_file(pages):
+    for name in ("evaluation", "comparison"):
+        source = (pages / f"{name}.html").read_text(encoding="utf-8")
+        links = re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?([^"')\s]*)""", source)
+        assert links and all(link.startswith("data:") for link in links)
+        images = re.findall(r"<img [^>]*>", source)
+        assert len(images) == {"evaluation": 9, "comparison": 3}[name]
+        assert all(re.search(r'alt="[^"]{20,}', image) for image in images)
+
+
+def test_the_same_evaluation_gives_the_same_bytes(pages, tmp_path):
+    rows, embeds, pool, results = evaluation()
+    pictures = write_pictures(tmp_path, rows, embeds, pool, results)
+    write_page(tmp_path / "evaluation.html", results, pictures)
+    for path in [*(picture.path for picture in pictures), tmp_path / "evaluation.html"]:
+        assert path.read_bytes() == (pages / path.name).read_bytes(), path.name
+
+
+def test_a_page_stands_without_what_is_optional(pages, tmp_path):
+    results = evaluation()[3]
+    for name in ("one_to_one", "legacy_protocol", "code", "seed"):
+        del results[name]
+    results |= {"training": None, "mask_titles": True}
+    write_page(tmp_path / "index.html", results, [])
+    text = text_of(tmp_path / "index.html")
+    assert "not recorded beside the model" in text and "One plot for each poster" not in text
+    assert "With the titles masked in the plots, it finds the right plot of 20 first for" in text
+
+
+def test_a_page_tells_of_a_model_that_was_trained_on_a_stream(tmp_path):
+    results = evaluation()[3]
+    stream = {"source": "someone/movies", "streaming": True, "shards": 4, "plot_columns": None}
+    training = {"train_splits": ["train"], "catalogue": stream, "arguments": {}}
+    write_page(tmp_path / "index.html", results | {"training": training, "seen": None}, [])
+    assert "train of someone/movies , as a stream" in text_of(tmp_path / "index.html")
+
+
+def test_movies_that_were_trained_on_are_called_so(tmp_path):
+    results = evaluation()[3]
+    told = {True: "memory, not skill", False: "not among them", None: "is not known : this catalogue"}
+    for seen, words in told.items():
+        write_page(tmp_path / "index.html", results | {"seen": seen}, [])
+        assert [other for other in told.values() if other in text_of(tmp_path / "index.html")] == [words]
+
+
+def test_the_verdict_is_in_numbers():
+    results = evaluation()[3]
+    for way in ("image_to_text", "text_to_image"):
+        results["metrics"][way]["R@1"], results["metrics"]["intervals"][way]["R@1"] = 0.219, [0.196, 0.242]
+    assert verdict(results) == (
+        "It finds the right plot of 20 first for 21.9 % of posters (19.6-24.2; chance 5.0), "
+        "and the right poster of 20 first for 21.9 % of plots (19.6-24.2; chance 5.0)."
+    )
+
+
+def test_a_comparison_says_which_differences_exclude_zero(pages):
+    results = evaluation()[3]
+    both = comparison(results, results)
+    assert comparison_words(both)[0] == (
+        "From poster to plot, the second model is better by R@1 (+10.00); "
+        "the first model is better by mean rank (+1.5); no difference is shown by MRR."
+    )
+    rows = comparison_rows(both)
+    assert rows[0] == ["metric", *both["models"], "difference", "95% interval"]
+    assert [row[-2:] for row in rows[1:4]] == [
+        ["+10.00", "+5.00 to +15.00"],
+        ["+0.0123", "-0.0100 to +0.0300"],
+        ["+1.5", "+0.5 to +2.5"],
+    ]
+    assert all(" ".join(row[-2:]) in text_of(pages / "comparison.html") for row in rows)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", ["evaluation", "comparison"])
+def test_a_browser_shows_it_whole(pages, chromium, name, width):
+    """Pictures load, nothing is asked of anybody, nothing is wrong, and only tables and sheets scroll sideways."""
+    page = chromium.new_page(viewport={"width": width, "height": 900})
+    asked, wrong = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    address = (pages / f"{name}.html").as_uri()
+    page.goto(address)
+    page.evaluate("document.querySelectorAll('details').forEach(details => details.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    assert [url for url in asked if not url.startswith("data:")] == [address] and not wrong
+    page.close()

@@ -1,0 +1,165 @@
+import itertools
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import BertConfig
+
+from processing.catalogue.catalogue import load_catalogue
+from scripts.benchmarks import measure_frozen, measure_training, training
+from scripts.benchmarks.measure import Setup
+from scripts.benchmarks.measure_frozen import fill_at_random, train_frozen
+from scripts.benchmarks.measure_training import expected_peak, kilobytes, one_step, padded_tokens
+from scripts.benchmarks.training import SECTIONS, tables
+from tests.tiny import TEXT, VISION
+
+
+@pytest.fixture
+def setup(catalogue, encoders, tmp_path) -> Setup:
+    """Two tiny encoders in place of the large ones, and four movies to measure rates over."""
+    tiny = VISION["vit"], BertConfig(**{**TEXT["bert"].to_dict(), "num_hidden_layers": 3})
+    movies = load_catalogue(str(catalogue)).splits["train"]
+    limits = {"batch": 4, "pairs": [4], "chunk_size": 2, "count": 4, "rounds": 1}
+    return Setup(movies, encoders[1], encoders[3], tmp_path, base=tiny, small=tiny, **limits)
+
+
+@pytest.fixture
+def flags(catalogue, encoders, tmp_path) -> list[str]:
+    return ["--catalogue", str(catalogue), *encoders[:4], "--output", str(tmp_path / "out.json")]
+
+
+@pytest.mark.slow
+def test_every_section_is_printed_as_its_file_holds_it(setup, flags, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(training, "Setup", lambda *_, **__: setup)
+    monkeypatch.setattr(measure_training, "available_memory", lambda: 2**40)
+    training.main(flags)
+    results = json.loads((tmp_path / "out.json").read_text())
+    assert list(results["sections"]) == list(SECTIONS)
+    assert tables(results) in capsys.readouterr().out
+    for section in results["sections"].values():
+        assert all(row.keys() == section["rows"][0].keys() for row in section["rows"])
+    assert results["sections"]["cache"]["same_weights"] is True
+
+
+def test_only_the_named_sections_are_measured_on_as_many_movies_as_are_asked_for(flags, tmp_path, monkeypatch, capsys):
+    def count(setup):
+        return {"title": "Counted", "rows": [{"movies": len(setup.movies), "seconds": 0.5}], "note": "Quickly."}
+
+    monkeypatch.setitem(SECTIONS, "padding", count)
+    training.main([*flags, "--sections", "padding", "--movies", "3"])
+    results = json.loads((tmp_path / "out.json").read_text())
+    assert list(results["sections"]) == ["padding"]
+    assert results["sections"]["padding"]["rows"] == [{"movies": 3, "seconds": 0.5}]
+    assert tables(results) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (["--sections", "cache", "speed"], "sections: there is no speed; there are cache, "),
+        (["--pairs", "4", "4096"], "pairs: a batch has 2 to 8 pairs"),
+        (["--pairs", "1"], "pairs: a batch has 2 to 8 pairs"),
+        (["--movies", "99"], "movies: 99 is none of 2..8"),
+        (["--output", "."], r"\. cannot be written"),
+        (["--sections", "padding", "--text_model_name_or_path", "nowhere"], "plot|text encoder 'nowhere'"),
+    ],
+)
+def test_a_wrong_argument_stops_before_anything_is_measured(wrong, words, flags, monkeypatch):
+    monkeypatch.setattr(training, "SECTIONS", dict.fromkeys(SECTIONS, lambda _: pytest.fail("measured")))
+    with pytest.raises(SystemExit, match=words) as stopped:
+        training.main([*flags, *wrong])
+    assert "\n" not in str(stopped.value)
+
+
+def test_random_features_are_found_in_place_of_those_of_the_encoders(setup, monkeypatch):
+    folder = setup.scratch / "random"
+    fill_at_random(setup.random(setup.base), setup.movies, folder)
+    monkeypatch.setattr("scripts.common.features.encode_posters", lambda *_: pytest.fail("a poster was encoded"))
+    monkeypatch.setattr("scripts.common.features.encode_plots", lambda *_: pytest.fail("a plot was encoded"))
+    seconds, _ = train_frozen(setup.random(setup.base), setup.movies, setup.scratch, folder, epochs=1, batch=4)
+    assert seconds > 0
+
+
+def test_weights_that_differ_are_reported(setup, monkeypatch):
+    noise = itertools.count()
+
+    def noisy(*arguments, **options):
+        seconds, weights = train_frozen(*arguments, **options)
+        return seconds, {name: weight + next(noise) for name, weight in weights.items()}
+
+    monkeypatch.setattr(measure_frozen, "train_frozen", noisy)
+    section = measure_frozen.cache(setup, batch=4, few=4)
+    assert section["same_weights"] is False and "NOT equal" in section["note"]
+
+
+def test_the_field_trains_on_the_pixels_and_tokens_of_the_processor(setup):
+    _, processor = setup.random(setup.base)
+    movie, pair = setup.movies[1], measure_frozen.FieldPairs(setup.movies, processor)[1]
+    own = processor(images=movie["image"], text=movie["plots"][0], return_tensors="pt")
+    assert torch.equal(pair["pixel_values"], own["pixel_values"][0])
+    assert len(pair["input_ids"]) == 32 and torch.equal(
+        pair["input_ids"][: pair["attention_mask"].sum()], own["input_ids"][0]
+    )
+
+
+@pytest.mark.slow
+def test_memory_is_that_of_a_process_of_its_own(setup, monkeypatch):
+    """What this process holds does not count."""
+    ballast = torch.ones(2**28)
+    section = measure_training.gradient_cache(replace(setup, pairs=[2]))
+    assert 1e6 * section["rows"][0]["peak memory, MB"] < ballast.nbytes + kilobytes("/proc/self/status", "VmRSS") / 2
+
+
+def test_a_step_has_a_peak_above_what_was_there_before(setup):
+    step = one_step(setup, pairs=4, chunk_size=2)
+    assert step.peak >= step.before > 0 and step.seconds > 0
+
+
+def test_a_batch_that_would_not_fit_is_not_tried(setup, monkeypatch):
+    tried = []
+
+    class Here:
+        """Runs in this process."""
+
+        def __init__(self, *_):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def submit(self, run, setup, pairs, chunk_size):
+            tried.append((pairs, chunk_size))
+            return self
+
+        def result(self):
+            return measure_training.Step(before=10, peak=10 + tried[-1][0], seconds=1.0)
+
+    monkeypatch.setattr(measure_training, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(measure_training, "available_memory", lambda: 20)
+    rows = measure_training.gradient_cache(replace(setup, pairs=[2, 4, 8]))["rows"]
+    assert tried == [(2, None), (4, None), (2, 2), (4, 2), (8, 2)]
+    assert rows[2]["how"].startswith("does not fit") and rows[2]["seconds per pair"] == "-"
+    assert rows[-1]["times the first row's"] == pytest.approx(18 / 12)
+
+
+def test_the_peak_is_expected_on_the_line_through_the_last_two():
+    assert expected_peak(100, {32: 132}, 64) == 164
+    assert expected_peak(0, {32: 100, 128: 292}, 512) == 1060
+
+
+def test_plots_grouped_by_length_take_less_padding_than_a_random_batch():
+    lengths = [3, 30] * 200
+    tokens = padded_tokens(lengths, batch=4, max_length=128)
+    assert tokens["none"] == 16.5 and tokens["all to 128"] == 128
+    assert 16.5 <= tokens["longest of a batch grouped by length"] < 18 < tokens["longest of a random batch"] < 30
+
+
+def test_frozen_blocks_are_those_below_the_last_two(setup):
+    poster, plot = measure_training.trunk(setup)["rows"]
+    assert poster["seconds of the frozen blocks"] == 0 and poster["times as fast at most"] == 1
+    assert plot["seconds of the frozen blocks"] > 0
+    assert poster["kB kept of one"] == 17 * 16 * 4 / 1e3 and poster["MB kept of all"] == 8 * 17 * 16 * 4 / 1e6
