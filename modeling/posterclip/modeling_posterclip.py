@@ -25,7 +25,7 @@ class PosterCLIPOutput(ModelOutput):
     """What `PosterCLIPModel` returns.
 
     Args:
-        loss: scalar, when labels were given or `return_loss` was set.
+        loss: scalar, when `positive_ids` were given or `return_loss` was set.
         logits_per_image: (posters, plots), scaled cosine similarities.
         logits_per_text: (plots, posters), their transpose.
         image_embeds: (posters, projection_dim + char_ngram_dim), L2-normalised.
@@ -239,7 +239,7 @@ class PosterCLIPModel(PreTrainedModel):
         image_features: Tensor | None = None,
         text_features: Tensor | None = None,
         poster_text_features: Tensor | None = None,
-        labels: Tensor | None = None,
+        positive_ids: Tensor | None = None,
         return_loss: bool | None = None,
         return_dict: bool | None = None,
     ) -> PosterCLIPOutput | tuple:
@@ -254,9 +254,9 @@ class PosterCLIPModel(PreTrainedModel):
             image_features: (posters, feature), from `vision_features`, instead of `pixel_values`.
             text_features: (plots, feature), from `text_features`, instead of `input_ids`.
             poster_text_features: (posters, feature), from `poster_text_features`, instead of `poster_input_ids`.
-            labels: (pairs,) the movie id of each poster and of the plot at the same place, or (pairs, keys) of which
-                one in common is enough; gives a loss in which everything of the same movie is a positive.
-            return_loss: gives a loss without labels: every pair is a movie of its own.
+            positive_ids: (pairs,) or (pairs, keys), an id of each pair's movie; gives a loss in which every pair with
+                the same id, or with one key in common, is a positive. Not named `labels`: `Trainer` waits for those.
+            return_loss: gives a loss without `positive_ids`: every pair is a movie of its own.
             return_dict: False gives a tuple without the fields that are None.
         """
         if image_features is None and pixel_values is not None:
@@ -273,8 +273,8 @@ class PosterCLIPModel(PreTrainedModel):
             text_embeds = self.embed_texts(text_features)
         if image_embeds is not None and text_embeds is not None:
             logits = self.similarity(image_embeds, text_embeds)
-        if labels is not None or return_loss:
-            loss = self._pair_loss(logits, labels)
+        if positive_ids is not None or return_loss:
+            loss = self._pair_loss(logits, positive_ids)
         output = PosterCLIPOutput(
             loss=loss,
             logits_per_image=logits,
@@ -327,13 +327,13 @@ class PosterCLIPModel(PreTrainedModel):
             logits = image_embeds.float() @ text_embeds.float().T * self.logit_scale.float().exp()
             return logits + self.logit_bias.float() if self.config.loss == "sigmoid" else logits
 
-    def _pair_loss(self, logits: Tensor | None, labels: Tensor | None) -> Tensor:
+    def _pair_loss(self, logits: Tensor | None, positive_ids: Tensor | None) -> Tensor:
         if logits is None or len(logits) != len(logits.T):
             shape = "one side only" if logits is None else " against ".join(map(str, logits.shape))
             raise ValueError(f"A loss needs as many posters as plots, pair by pair; got {shape}.")
-        if labels is None:
-            labels = torch.arange(len(logits), device=logits.device)
-        return symmetric_loss(LOSSES[self.config.loss], logits, positives_by_id(labels, labels))
+        if positive_ids is None:
+            positive_ids = torch.arange(len(logits), device=logits.device)
+        return symmetric_loss(LOSSES[self.config.loss], logits, positives_by_id(positive_ids, positive_ids))
 
 
 def _with_pooler(outputs: ModelOutput, pooler_output: Tensor) -> BaseModelOutputWithPooling:

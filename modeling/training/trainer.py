@@ -32,7 +32,7 @@ ADAPTER_FOLDER = "adapter"
 class PosterCLIPTrainer(Trainer):
     """Trains a `PosterCLIPModel`. Options of `TrainingArguments` keep their meaning or are refused by name.
 
-    A batch holds the model's inputs and `labels`, the movie id of each pair. It differs from Trainer in this:
+    A batch holds the model's inputs and `positive_ids`, the movie id of each pair. It differs from Trainer in this:
 
     - With several processes, each poster is compared with the plots of all of them, and gradients flow back to
       where the embeddings came from: the loss and the gradients are those of one process on the joint batch.
@@ -116,27 +116,27 @@ class PosterCLIPTrainer(Trainer):
 
     def _joint_loss(self, images: Tensor, texts: Tensor, about: dict[str, Any]) -> Tensor:
         own = images, texts
-        labels, genres = about["labels"], about.get("genres")
+        positive_ids, genres = about["positive_ids"], about.get("genres")
         if self.args.world_size > 1:
             images, texts = torch.cat(all_gather(images)), torch.cat(all_gather(texts))
-            labels = self.accelerator.gather(labels)
+            positive_ids = self.accelerator.gather(positive_ids)
             genres = None if genres is None else self.accelerator.gather(genres)
-        logits, targets = self.clip.similarity(images, texts), self._targets(labels, genres)
+        logits, targets = self.clip.similarity(images, texts), self._targets(positive_ids, genres)
         # The last batch is filled up to one size for all processes, with pairs from the start of the epoch.
         state = self.accelerator.gradient_state
         if self.args.world_size > 1 and state.end_of_dataloader and state.sync_gradients and state.remainder > 0:
             logits, targets = (matrix[: state.remainder, : state.remainder] for matrix in (logits, targets))
         loss = symmetric_loss(LOSSES[self.clip.config.loss], logits, targets)
         if not loss.isfinite():
-            self._stop_at(loss, *own, about.get("ids", about["labels"].tolist()))
+            self._stop_at(loss, *own, about.get("ids", about["positive_ids"].tolist()))
         return loss
 
-    def _targets(self, labels: Tensor, genres: Tensor | None) -> Tensor:
+    def _targets(self, positive_ids: Tensor, genres: Tensor | None) -> Tensor:
         if self.genre_weight == 0:
-            return positives_by_id(labels, labels)
+            return positives_by_id(positive_ids, positive_ids)
         if genres is None:
             raise ValueError("genre_weight: the training data gives no genres.")
-        return soft_targets(labels, genres, self.genre_weight)
+        return soft_targets(positive_ids, genres, self.genre_weight)
 
     def _stop_at(self, loss: Tensor, images: Tensor, texts: Tensor, ids: list[Any]) -> NoReturn:
         finite = (images.isfinite() & texts.isfinite()).all(1).tolist()
@@ -243,7 +243,7 @@ class PosterCLIPTrainer(Trainer):
         inputs, about = _split(self._prepare_inputs(inputs))
         with torch.no_grad(), self.compute_loss_context_manager():
             outputs = model(**self._model_inputs(inputs))
-        return None, (outputs.image_embeds.float(), outputs.text_embeds.float()), about["labels"]
+        return None, (outputs.image_embeds.float(), outputs.text_embeds.float()), about["positive_ids"]
 
     def evaluation_loop(
         self,
@@ -298,7 +298,7 @@ class PosterCLIPTrainer(Trainer):
 
 def _split(batch: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The model's inputs, and what is about its rows."""
-    about = {name: value for name, value in batch.items() if name in ("labels", "ids", "genres")}
+    about = {name: value for name, value in batch.items() if name in ("positive_ids", "ids", "genres")}
     return {name: value for name, value in batch.items() if name not in about}, about
 
 

@@ -48,7 +48,7 @@ class MoviePairs(TorchDataset):
         >>> movies = Dataset.from_dict({"plots": [["A whale.", "A captain hunts a whale."]]})
         >>> pairs = MoviePairs(movies, image_features=torch.zeros(1, 8))
         >>> sorted(pairs[0])
-        ['id', 'image_features', 'label', 'text']
+        ['id', 'image_features', 'positive_id', 'text']
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class MoviePairs(TorchDataset):
         if mask_names:
             self.plots = masked_names(self.plots, movies)
         self.ids = movies["id"][:] if "id" in movies.column_names else [str(row) for row in range(len(movies))]
-        self.labels = same_movie_labels(self.plots)
+        self.positive_ids = positive_ids(self.plots)
         self.seed = seed
         self.augment = augment
         self.image_features = image_features
@@ -137,9 +137,9 @@ class MoviePairs(TorchDataset):
         return len(self.plots)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Poster and plot, or their features, and the movie's label."""
+        """Poster and plot, or their features, and the movie's `positive_id`."""
         chosen = self._drawn(index)
-        pair: dict[str, Any] = {"id": self.ids[index], "label": self.labels[index]}
+        pair: dict[str, Any] = {"id": self.ids[index], "positive_id": self.positive_ids[index]}
         if self.image_features is not None:
             pair["image_features"] = self.image_features[index]
         elif self.pixels is not None:
@@ -163,30 +163,30 @@ class MoviePairs(TorchDataset):
         return pair
 
 
-def same_movie_labels(plots: Sequence[Sequence[str]]) -> list[int]:
-    """A label for each movie, its index; movies that share a plot share the label of the first of them.
+def positive_ids(plots: Sequence[Sequence[str]]) -> list[int]:
+    """A positive id for each movie: its index; movies that share a plot share the id of the first of them.
 
     To push such a movie away from the plot of the other would be to push it away from its own.
 
     Example:
-        >>> same_movie_labels([["A whale."], ["A shark.", "A fish."], ["A fish."]])
+        >>> positive_ids([["A whale."], ["A shark.", "A fish."], ["A fish."]])
         [0, 1, 1]
-        >>> same_movie_labels([["A whale."], ["A shark."], ["A whale.", "A shark."]])
+        >>> positive_ids([["A whale."], ["A shark."], ["A whale.", "A shark."]])
         [0, 0, 0]
     """
     first: dict[str, int] = {}
     parents = list(range(len(plots)))
 
-    def label(index: int) -> int:
+    def root(index: int) -> int:
         while parents[index] != index:
             index = parents[index]
         return index
 
     for index, texts in enumerate(plots):
         for text in texts:
-            low, high = sorted((label(index), label(first.setdefault(text, index))))
+            low, high = sorted((root(index), root(first.setdefault(text, index))))
             parents[high] = low
-    return [label(index) for index in range(len(plots))]
+    return [root(index) for index in range(len(plots))]
 
 
 def multi_hot(genres: Sequence[Sequence[str] | None]) -> Tensor:
@@ -206,7 +206,7 @@ def multi_hot(genres: Sequence[Sequence[str] | None]) -> Tensor:
 
 
 class PairCollator:
-    """Makes a batch of model inputs out of `MoviePairs` items, with `labels` and, for messages, `ids`.
+    """Makes a batch of model inputs out of `MoviePairs` items, with `positive_ids` and, for messages, `ids`.
 
     Posters are `pixels`, bytes, as long as they wait; `pixel_values` makes model inputs of as many as are wanted.
     """
@@ -226,7 +226,7 @@ class PairCollator:
         for name in ("pixels", "image_features", "text_features", "poster_text_features", "genres"):
             if name in pairs[0]:
                 batch[name] = torch.stack([pair[name] for pair in pairs])
-        batch["labels"] = torch.tensor([pair["label"] for pair in pairs])
+        batch["positive_ids"] = torch.tensor([pair["positive_id"] for pair in pairs])
         return batch
 
 

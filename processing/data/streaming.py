@@ -80,8 +80,8 @@ class MovieStream(TorchIterableDataset):
     Shuffling is a function of (seed, pass), and of several plots that of the pass is drawn by (seed, pass, the
     movie's plots): a run that was interrupted goes on exactly as it would have.
 
-    An item's label has two keys, one of its movie and one of the plot that it shows, as nobody knows all the movies
-    of a stream: items are of the same movie where one of the two is the same, see `losses.positives_by_id`.
+    An item's `positive_id` has two keys, one of its movie and one of the plot that it shows, as nobody knows all the
+    movies of a stream: items are of the same movie where one of the two is the same, see `losses.positives_by_id`.
 
     Args:
         rows: as `open_stream` gives them.
@@ -239,8 +239,8 @@ Mend it, or leave such rows out with --on_bad_rows skip.
         poster, name = movie["poster"], movie["id"] if movie["has_id"] else content
         if self.augment:
             poster = augment(poster, random.Random(f"{self.seed}-{number}-{name}-augment"))
-        label = (_key(name), _key(text))
-        pair = {"id": movie["id"], "pixels": self.pixels(poster), "text": text, "label": label}
+        key = (_key(name), _key(text))
+        pair = {"id": movie["id"], "pixels": self.pixels(poster), "text": text, "positive_id": key}
         return pair | ({"poster_text": compose_text(movie["poster_text"])} if self.use_poster_text else {})
 
 

@@ -52,11 +52,11 @@ def test_get_features_are_the_embeddings(fields):
     assert images.last_hidden_state.ndim == 3 and len(texts.hidden_states) == 3
 
 
-def test_labels_give_the_loss_and_the_same_movie_twice_is_a_positive():
+def test_positive_ids_give_the_loss_and_the_same_movie_twice_is_a_positive():
     model, batch = tiny_model().eval(), tiny_batch()
-    apart = model(**batch, labels=torch.arange(4)).loss
+    apart = model(**batch, positive_ids=torch.arange(4)).loss
     assert torch.equal(apart, model(**batch, return_loss=True).loss)
-    assert not torch.equal(apart, model(**batch, labels=torch.tensor([0, 1, 0, 2])).loss)
+    assert not torch.equal(apart, model(**batch, positive_ids=torch.tensor([0, 1, 0, 2])).loss)
 
 
 @pytest.mark.parametrize("side", ["pixel_values", "input_ids"])

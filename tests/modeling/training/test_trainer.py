@@ -17,7 +17,7 @@ from tests.tiny import tiny_batch, tiny_model, tiny_model_in_modes, tiny_process
 
 def test_the_loss_that_is_trained_is_the_models_own(tmp_path):
     model = tiny_model().eval()
-    batch = {**tiny_batch(), "labels": torch.tensor([3, 1, 3, 2])}
+    batch = {**tiny_batch(), "positive_ids": torch.tensor([3, 1, 3, 2])}
     assert torch.equal(tiny_trainer(model, tmp_path).compute_loss(model, dict(batch)), model(**batch).loss)
 
 
@@ -148,11 +148,11 @@ def test_two_processes_end_with_the_weights_of_one_on_the_joint_batch(loss, opti
 def test_movies_of_overlapping_genres_are_related_in_training_and_not_in_evaluation(loss, tmp_path):
     model = tiny_model(loss=loss).eval()
     genres = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0], [0.0, 1.0]])
-    batch = {**tiny_batch(), "labels": torch.tensor([3, 1, 3, 2]), "genres": genres}
+    batch = {**tiny_batch(), "positive_ids": torch.tensor([3, 1, 3, 2]), "genres": genres}
     logits = model(**tiny_batch()).logits_per_image
     trainer = tiny_trainer(model, tmp_path)
     trainer.genre_weight = 0.5
-    expected = symmetric_loss(LOSSES[loss], logits, soft_targets(batch["labels"], genres, 0.5))
+    expected = symmetric_loss(LOSSES[loss], logits, soft_targets(batch["positive_ids"], genres, 0.5))
     torch.testing.assert_close(trainer.compute_loss(model, dict(batch)), expected)
 
     evaluated = trainer.evaluate(MoviePairs(tiny_movies(), tiny_processor(), genres=True))["eval_loss"]

@@ -123,7 +123,7 @@ def test_batches_grouped_by_length_are_those_of_their_epoch_also_when_resumed_wi
         seen = recorded(trainer)
         trainer.evaluate(trainer.train_dataset)  # which has an order of its own
         trainer.train(resume_from_checkpoint=resume)
-        return [batch["labels"].tolist() for batch in seen]
+        return [batch["positive_ids"].tolist() for batch in seen]
 
     whole = batches()
     epochs = [[movie for batch in half for movie in batch] for half in (whole[:10], whole[10:])]

@@ -40,7 +40,7 @@ def run(catalogue: str, folder: Path) -> PosterCLIPTrainer:
     seen: list[list[int]] = []
     step = trainer.training_step
     trainer.training_step = lambda model, inputs, *rest: (
-        seen.extend(inputs["labels"].tolist()),
+        seen.extend(inputs["positive_ids"].tolist()),
         step(model, inputs, *rest),
     )[1]
     trainer.train()

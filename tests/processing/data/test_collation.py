@@ -97,10 +97,10 @@ def test_there_are_no_lengths_where_nothing_is_padded_or_counted(movies):
     assert MoviePairs(movies, tiny_processor(), text_features=torch.zeros(7, 2)).lengths is None
 
 
-def test_a_batch_holds_model_inputs_and_labels(movies):
+def test_a_batch_holds_model_inputs_and_positive_ids(movies):
     pairs = MoviePairs(movies, tiny_processor())
     batch = PairCollator(tiny_processor())([pairs[3], pairs[0]])
-    assert batch["labels"].tolist() == [3, 0]
+    assert batch["positive_ids"].tolist() == [3, 0]
     assert batch["ids"] == ["3", "0"]
     assert batch["pixels"].shape == (2, 3, 32, 32)
     assert batch["input_ids"].shape == batch["attention_mask"].shape
@@ -114,7 +114,7 @@ def test_a_batch_of_features_needs_no_posters(movies):
     assert {name: tuple(value.shape) for name, value in batch.items() if name != "ids"} == {
         "image_features": (2, 5),
         "text_features": (2, 6),
-        "labels": (2,),
+        "positive_ids": (2,),
     }
 
 
@@ -149,10 +149,10 @@ def test_genres_that_were_asked_for_and_that_no_movie_has_are_an_error(movies):
             MoviePairs(without, genres=True)
 
 
-def test_movies_that_share_a_plot_share_a_label():
+def test_movies_that_share_a_plot_share_a_positive_id():
     shared = Dataset.from_dict({"plots": [["a"], ["b", "c"], ["c"], ["a", "d"], ["e"]]})
     pairs = MoviePairs(shared, image_features=torch.zeros(5, 1))
-    assert [pairs[i]["label"] for i in range(5)] == [0, 1, 1, 0, 4]
+    assert [pairs[i]["positive_id"] for i in range(5)] == [0, 1, 1, 0, 4]
 
 
 def test_batches_can_be_made_by_spawned_workers(movies):
@@ -169,7 +169,7 @@ def test_names_are_masked_in_what_is_drawn_and_in_what_features_are_made_of():
     pairs = MoviePairs(Dataset.from_dict(rows), image_features=torch.zeros(2, 1), mask_names=True)
     assert pairs.plots == [["A duel with ....", "... rides."], ["A duel with ...."]]
     assert {pairs[0]["text"] for pairs.epoch in range(9)} == set(pairs.plots[0])
-    assert pairs[0]["label"] == pairs[1]["label"]  # nothing tells these two apart any more
+    assert pairs[0]["positive_id"] == pairs[1]["positive_id"]  # nothing tells these two apart any more
 
 
 def test_names_cannot_be_masked_where_titles_or_texts_are_not_there(movies):

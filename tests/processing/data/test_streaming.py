@@ -176,7 +176,7 @@ class TestLabels:
         items = iter(stream(write_shards(tmp_path / "movies", [rows])))
         found = set()
         for _ in range(8):
-            labels = torch.tensor([item["label"] for item in islice(items, len(rows))])
+            labels = torch.tensor([item["positive_id"] for item in islice(items, len(rows))])
             assert labels.dtype == torch.int64 and (labels >= 0).all()
             positives = positives_by_id(labels, labels)
             assert positives.diagonal().all() and torch.equal(positives, positives.T)
@@ -235,7 +235,7 @@ class TestShares:
         assert done.returncode == 0, done.stderr[-3000:]
         for index in range(2):
             share = stream(str(tmp_path / "movies"), process_index=index, processes=2)
-            expected = [list(item["label"]) for item in islice(share, 24)]
+            expected = [list(item["positive_id"]) for item in islice(share, 24)]
             assert json.loads((tmp_path / "run" / f"{index}.json").read_text()) == expected
 
     def test_of_more_workers_than_shards_are_refused(self, tmp_path):
