@@ -1,9 +1,17 @@
 """A saved folder is a model of sentence-transformers."""
 
+import base64
+
 import pytest
 import torch
+from datasets import Dataset
 from PIL import Image
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import (
+    SentenceTransformer,
+    SentenceTransformerTrainer,
+    SentenceTransformerTrainingArguments,
+)
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
 from modeling import PosterCLIPModel
 from tests.tiny import tiny_model, tiny_processor
@@ -12,7 +20,9 @@ LINES = [{"text": "The Whale", "score": 0.9, "box": [0.1, 0.1, 0.9, 0.3]}]
 PLOTS = ["A whale is hunted.", "A shark"]
 
 
-@pytest.fixture(scope="module", params=[{}, {"use_poster_text": True, "char_ngram_dim": 16}], ids=["looks", "reads"])
+@pytest.fixture(
+    scope="module", params=[{}, {"use_poster_text": True, "char_ngram_dim": 16}], ids=["image", "poster text"]
+)
 def folder(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved")
     tiny_model(**request.param).save_pretrained(folder)
@@ -24,14 +34,14 @@ def folder(request, tmp_path_factory):
 
 @pytest.fixture
 def inputs(folder):
-    """Posters and plots as they come: an image with words, a plot, two paths, another plot."""
-    posters = [Image.open(folder / "0.png"), str(folder / "1.png"), folder / "2.png"]
+    """Posters and plots as they come: an image with its text, a plot, a path, a data URI with its text, a plot."""
+    uri = f"data:image/png;base64,{base64.b64encode((folder / '2.png').read_bytes()).decode()}"
     return [
-        {"image": posters[0], "text": LINES},
+        {"image": Image.open(folder / "0.png"), "text": LINES},
         PLOTS[0],
-        posters[1],
-        {"image": posters[2], "text": "A Sea"},
-        PLOTS[1],
+        {"image": str(folder / "1.png")},
+        {"image": uri, "text": "A Sea"},
+        {"text": PLOTS[1]},
     ]
 
 
@@ -80,12 +90,79 @@ def test_what_sentence_transformers_saves_either_library_loads(folder, inputs, t
         assert torch.equal(weights[name], weight), name
 
 
+def test_a_string_is_a_text_even_if_it_names_an_image(folder):
+    model = SentenceTransformer(str(folder), trust_remote_code=True, device="cpu")
+    named = [str(folder / "0.png"), f"file://{folder}/0.png", "https://example.org/0.png"]
+    output = model[0].model.eval()(**tiny_processor()(text=named, return_tensors="pt"))
+    torch.testing.assert_close(model.encode(named, convert_to_tensor=True), output.text_embeds.detach())
+
+
+def test_a_prompt_stands_before_plots(folder):
+    model = SentenceTransformer(str(folder), trust_remote_code=True, device="cpu")
+    found = model.encode([PLOTS[0], {"text": PLOTS[0]}], prompt="Find", convert_to_tensor=True)
+    torch.testing.assert_close(found, model.encode([f"Find{PLOTS[0]}"] * 2, convert_to_tensor=True))
+
+
+def test_the_length_at_which_texts_are_cut_can_be_set(folder, tmp_path):
+    model = SentenceTransformer(str(folder), trust_remote_code=True, device="cpu")
+    assert model.max_seq_length == 32
+    model.max_seq_length = 6
+    cut = model.encode("abcdefgh", convert_to_tensor=True)
+    torch.testing.assert_close(cut, model.encode("abcd", convert_to_tensor=True))
+    model.save_pretrained(str(tmp_path))
+    assert SentenceTransformer(str(tmp_path), trust_remote_code=True).max_seq_length == 6
+
+
+def trained(model: SentenceTransformer, rows: list[dict], output_dir) -> SentenceTransformerTrainer:
+    """A trainer that trained a model on pairs of a poster and a plot, and kept the best of three steps."""
+    arguments = SentenceTransformerTrainingArguments(
+        str(output_dir),
+        max_steps=3,
+        per_device_train_batch_size=4,
+        learning_rate=1e-2,
+        eval_strategy="steps",
+        eval_steps=1,
+        save_strategy="steps",
+        save_steps=1,
+        load_best_model_at_end=True,
+        report_to="none",
+        use_cpu=True,
+        disable_tqdm=True,
+    )
+    data, loss = Dataset.from_list(rows), MultipleNegativesRankingLoss(model)
+    trainer = SentenceTransformerTrainer(model, arguments, train_dataset=data, eval_dataset=data, loss=loss)
+    trainer.train()
+    return trainer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["image", "image and text"])
+def test_its_trainer_trains_a_saved_folder(folder, form, tmp_path):
+    model = SentenceTransformer(str(folder), trust_remote_code=True, device="cpu")
+    images = [Image.effect_noise((40, 60), 20 + i).convert("RGB") for i in range(8)]
+    if form == "image and text":
+        for i, image in enumerate(images):
+            image.save(tmp_path / f"{i}.png")
+        posters = [{"image": str(tmp_path / f"{i}.png"), "text": "abcdefgh"[i:]} for i in range(8)]
+    rows = [{"poster": (images if form == "image" else posters)[i], "plot": "abcdefgh"[i:] + "xyz"} for i in range(8)]
+    before = {name: value.clone() for name, value in model[0].model.state_dict().items()}
+    trainer = trained(model, rows, tmp_path / "run")
+
+    losses = {log["step"]: log["eval_loss"] for log in trainer.state.log_history if "eval_loss" in log}
+    assert set(losses) == {1, 2, 3} and trainer.state.best_metric == min(losses.values())
+    after = model[0].model.state_dict()
+    for name in ("text_projection.weight", "visual_projection.weight"):
+        assert not torch.equal(after[name], before[name]), name
+    best = PosterCLIPModel.from_pretrained(trainer.state.best_model_checkpoint).state_dict()
+    assert all(torch.equal(after[name], value) for name, value in best.items())
+
+
 @pytest.mark.parametrize(
     ("bad", "error", "words"),
     [
-        ("posters/none.jpg", FileNotFoundError, "posters/none.jpg"),
+        ({"image": "posters/none.jpg"}, (OSError, ValueError), "posters/none.jpg"),
         ({"image": Image.new("RGB", (9, 9)), "title": "Jaws"}, ValueError, "'title'"),
-        ({"text": "Jaws"}, ValueError, "not one of 'text'"),
+        ({}, ValueError, "not one with"),
     ],
 )
 def test_what_is_neither_is_named(folder, bad, error, words):
