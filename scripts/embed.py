@@ -1,18 +1,18 @@
-"""Embed a catalogue to search it: `python scripts/embed.py MODEL --catalogue FOLDER --output INDEX`.
+"""Embed a catalogue to search in it: `python scripts/embed.py MODEL --catalogue FOLDER --output INDEX`.
 
 A run that was killed goes on where it stopped; under `torchrun` or `accelerate launch` each process embeds its share.
 """
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 
 from processing.catalogue.fingerprints import fingerprint
-from processing.search.index import EXACT_UP_TO, CatalogueIndex
+from processing.reporting.results import versions
+from processing.search.index import CatalogueIndex
 from scripts.common.command_line import (
     POSTER_TEXT,
     USER_ERRORS,
@@ -28,12 +28,9 @@ from scripts.common.features import Encoder, model_key
 
 @dataclass
 class EmbedArguments:
-    """How, and where to."""
+    """How to embed, and where to write."""
 
     output: Path = field(metadata={"help": "Folder of the index."})
-    exact_up_to: int = field(
-        default=EXACT_UP_TO, metadata={"help": "So many movies are searched one by one, more with the help of FAISS."}
-    )
     shard_size: int = field(default=1000, metadata={"help": "Movies in a file; a killed run loses one file at most."})
     batch_size: int = field(default=32, metadata={"help": "Posters or plots encoded at a time."})
     workers: int = field(default=0, metadata={"help": "Processes that decode posters."})
@@ -41,11 +38,11 @@ class EmbedArguments:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Embed what is not embedded yet, index it, and say where it is."""
+    """Embed what is not embedded yet, and print where the index is."""
     quiet_libraries()
     data, options, rest = parse((CatalogueArguments, EmbedArguments), arguments, positional="model")
     patient = InitProcessGroupKwargs(timeout=timedelta(days=7))
-    # Unless it is told so, it takes the processes of a machine without accelerators for runs of their own.
+    # Without `cpu`, accelerate runs the processes of a machine without accelerators apart from each other.
     accelerator = Accelerator(cpu=not torch.accelerator.is_available(), kwargs_handlers=[patient])
     try:
         if options.shard_size < 1:
@@ -63,8 +60,9 @@ def main(arguments: list[str] | None = None) -> None:
                 "data_fingerprint": fingerprint(movies),
                 "rows": len(movies),
                 "shard_size": options.shard_size,
-                "dense": model.config.projection_dim,
-                "sparse": model.config.char_ngram_dim,
+                "dense_dim": model.config.projection_dim,
+                "ngram_dim": model.config.char_ngram_dim,
+                "versions": versions(),
             }
             index = CatalogueIndex.start(options.output, about)
         missing = index.missing()
@@ -78,14 +76,8 @@ def main(arguments: list[str] | None = None) -> None:
             index.write(shard, part, *embeddings(encoder, part))
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
-            many = len(movies) > options.exact_up_to
-            if many and find_spec("faiss"):
-                index.add_fast_search()
-            how = "by FAISS" if index.is_fast("plot") else "one by one"
-            if many and not index.is_fast("plot"):
-                how += ", which is slow: run this again with FAISS (pip install '.[search]')"
             new = f"{len(missing)} of {len(index.shards)} files new"
-            print(f"{len(movies):,} movies are in {options.output}, {new}, searched {how}")
+            print(f"{len(movies):,} movies are in {options.output}, {new}")
     except USER_ERRORS as error:
         stop(error)
     accelerator.end_training()

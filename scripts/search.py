@@ -1,6 +1,7 @@
-"""Search a catalogue: `python scripts/search.py INDEX "a shark terrorises a beach town"`, or `INDEX --poster FILE`.
+"""Search in a catalogue: `python scripts/search.py INDEX "a shark terrorises a beach town"`, or `INDEX --poster FILE`.
 
-The index is what `scripts/embed.py` wrote. A text is sought among the posters, a poster among the plots.
+The index is what `scripts/embed.py` wrote. The answers are two lists, the best plots and the best posters: similarities
+to a plot and to a poster are of different size, so they are not comparable.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import torch
 
 from processing.catalogue.image_checks import read_poster
 from processing.posterclip.ocr import recognize_text
+from processing.search.hybrid_embeddings import SIDES
 from processing.search.index import CatalogueIndex
 from scripts.common.command_line import USER_ERRORS, load_model, quiet_libraries, stop
 from scripts.common.features import model_key
@@ -21,14 +23,16 @@ PLOT_BEGINNING = 90  # characters
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print the best movies: rank, cosine similarity, title and how the plot begins."""
+    """Print the best movies: rank, cosine similarity, title and the beginning of the plot."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("index", type=Path, help="a folder that scripts/embed.py wrote")
     parser.add_argument("query", nargs="?", help="a text: what the movie is about, or a title")
     parser.add_argument("--poster", type=Path, help="an image file, in place of a text")
-    parser.add_argument("--among", choices=["posters", "plots"], help="what a text is sought among; posters by default")
-    parser.add_argument("--k", type=int, default=10, help="how many movies")
-    parser.add_argument("--model", help="where the model lies now, if it was moved")
+    parser.add_argument(
+        "--among", choices=["both", "plots", "posters"], default="both", help="what to search in; both by default"
+    )
+    parser.add_argument("--k", type=int, default=10, help="movies a list; 10 by default")
+    parser.add_argument("--model", help="the model's folder, if it was moved")
     options = parser.parse_args(arguments)
     quiet_libraries()
     try:
@@ -38,37 +42,37 @@ def main(arguments: list[str] | None = None) -> None:
             raise ValueError("The query is empty.")
         if options.query and not is_utf8(options.query):
             raise ValueError("The query is not UTF-8.")
-        if options.poster and options.among == "posters":
-            raise ValueError("--among: a poster is sought among plots.")
         index = CatalogueIndex.open(options.index)
         movies, k = index.movies(), min(options.k, index.record["rows"])
         if k < options.k:
-            print(f"--k {options.k}: there are {k:,} movies, here are all", file=sys.stderr)
+            print(f"--k {options.k}: the index has {k:,} movies, all are listed", file=sys.stderr)
         name = options.model or index.record["model"]
         model, processor = load_model(name)
         if model_key(model, processor) != index.record["model_key"]:
             raise ValueError(
-                f"{options.index} was made by another model than {name}: embed the catalogue with this one."
+                f"{options.index} was made with another model than {name}: embed the catalogue with this one."
             )
-        side = "plot" if options.poster or options.among == "plots" else "poster"
-        inputs = look_at(options.poster, processor.run_ocr) if options.poster else {"text": options.query}
+        sides = SIDES[::-1] if options.among == "both" else [options.among.removesuffix("s")]
+        inputs = poster_inputs(options.poster, processor.run_ocr) if options.poster else {"text": options.query}
         with torch.no_grad():
             output = model.eval()(**processor(**inputs, return_tensors="pt"))
         query = (output.text_embeds if options.poster is None else output.image_embeds).float().numpy()
         limit = processor.tokenizer.model_max_length
         if options.query and len(processor.tokenizer(options.query, truncation=False)["input_ids"]) > limit:
-            print(f"The query is cut: its first {limit} tokens are read", file=sys.stderr)
-        rows, scores = index.answers(movies, side, query, k)
+            print(f"The query is long: the encoder takes its first {limit} tokens", file=sys.stderr)
+        answers = {side: index.searcher(movies, side).search(query, k) for side in sides}
     except USER_ERRORS as error:
         stop(error)
-    for rank, (row, score) in enumerate(zip(rows[0].tolist(), scores[0].tolist(), strict=True), 1):
-        movie = movies[row]
-        plot = textwrap.shorten(movie["plot"], PLOT_BEGINNING, placeholder=" ...")
-        print(f"{rank:3}  {score:6.3f}  {movie['title'] or movie['id']}: {plot}")
+    for side, (rows, scores) in answers.items():
+        print(f"{side.capitalize()}s")
+        for rank, (row, score) in enumerate(zip(rows[0].tolist(), scores[0].tolist(), strict=True), 1):
+            movie = movies[row]
+            plot = textwrap.shorten(movie["plot"], PLOT_BEGINNING, placeholder=" ...")
+            print(f"{rank:3}  {score:6.3f}  {movie['title'] or movie['id']}: {plot}")
 
 
 def is_utf8(text: str) -> bool:
-    """Whether a text can be encoded: what a shell passes on may not."""
+    """Returns whether a text can be encoded; an argument of a shell may hold other bytes."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -76,13 +80,13 @@ def is_utf8(text: str) -> bool:
     return True
 
 
-def look_at(file: Path, reads: bool) -> dict[str, Any]:
-    """What a processor takes of a poster, and of what is printed on it; ValueError, naming the file, if it is none."""
+def poster_inputs(file: Path, run_ocr: bool) -> dict[str, Any]:
+    """Returns what a processor takes: the poster and, with `run_ocr`, its text; ValueError names a file that fails."""
     try:
         poster = read_poster(file)
     except ValueError as error:
         raise ValueError(f"{file} is no poster that can be read: {error}") from None
-    return {"images": poster, **({"poster_text": [recognize_text(poster)]} if reads else {})}
+    return {"images": poster, **({"poster_text": [recognize_text(poster)]} if run_ocr else {})}
 
 
 if __name__ == "__main__":

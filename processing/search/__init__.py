@@ -1,1 +1,1 @@
-"""Embeddings on disk, and the movies that answer a query."""
+"""Search in a catalogue: embeddings on disk, and the exact best answers to a query."""

@@ -153,6 +153,25 @@ def in_turn(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]
     return taken
 
 
+def resident_memory() -> tuple[int, int]:
+    """Returns the bytes of this process, now and at its peak: on the accelerator, or else resident (Linux)."""
+    if torch.cuda.is_available():
+        return torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated()
+    # Not getrusage: its peak is inherited from the process that started this one.
+    return kilobytes("/proc/self/status", "VmRSS"), kilobytes("/proc/self/status", "VmHWM")
+
+
+def available_memory() -> int:
+    """Returns the bytes that are free: of the accelerator, or else of the machine (Linux)."""
+    return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else kilobytes("/proc/meminfo", "MemAvailable")
+
+
+def kilobytes(file: str, name: str) -> int:
+    """Returns a line such as `MemAvailable:  1024 kB`, in bytes."""
+    lines = dict(line.split(":", 1) for line in Path(file).read_text().splitlines())
+    return int(lines[name].split()[0]) * 1024
+
+
 class StepClock(TrainerCallback):
     """When each step of a training began, its batch ready, and when it ended."""
 

@@ -15,8 +15,7 @@ from torch import Tensor
 from processing.evaluation.retrieval import evaluate_pool
 from processing.pair_retrieval.measures import RECALL_AT
 from processing.pair_retrieval.ranking import DIRECTIONS
-from scripts.benchmarks.measure import Section
-from scripts.benchmarks.measure_training import kilobytes
+from scripts.benchmarks.measure import Section, kilobytes
 from scripts.common.command_line import quiet_libraries
 
 Array = np.ndarray[Any, Any]

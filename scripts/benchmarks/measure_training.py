@@ -5,7 +5,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,9 +21,11 @@ from scripts.benchmarks.measure import (
     Setup,
     StepClock,
     all_plots,
+    available_memory,
     device,
     in_turn,
     on_device,
+    resident_memory,
     run_bare,
     shapes,
     training,
@@ -98,32 +99,13 @@ def one_step(setup: Setup, pairs: int, chunk_size: int | None) -> Step:
             trainer.training_step(kwargs["model"], collator([data[0], data[1]]))
             kwargs["optimizer"].step()
             kwargs["optimizer"].zero_grad()
-            before.append(memory()[0])
+            before.append(resident_memory()[0])
 
     clock = StepClock()
     trainer.add_callback(First())
     trainer.add_callback(clock)
     trainer.train()
-    return Step(before[0], memory()[1], clock.ends[0] - clock.begins[0])
-
-
-def memory() -> tuple[int, int]:
-    """Bytes of this process, now and at its peak: of the accelerator, or else resident (Linux)."""
-    if torch.cuda.is_available():
-        return torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated()
-    # Not getrusage: its peak is inherited from the process that started this one.
-    return kilobytes("/proc/self/status", "VmRSS"), kilobytes("/proc/self/status", "VmHWM")
-
-
-def available_memory() -> int:
-    """Bytes that are free: of the accelerator, or else of the machine (Linux)."""
-    return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else kilobytes("/proc/meminfo", "MemAvailable")
-
-
-def kilobytes(file: str, name: str) -> int:
-    """A line such as `MemAvailable:  1024 kB`, in bytes."""
-    lines = dict(line.split(":", 1) for line in Path(file).read_text().splitlines())
-    return int(lines[name].split()[0]) * 1024
+    return Step(before[0], resident_memory()[1], clock.ends[0] - clock.begins[0])
 
 
 def expected_peak(before: int, peaks: dict[int, int], pairs: int) -> float:

@@ -8,9 +8,9 @@ from transformers import BertConfig
 
 from processing.catalogue.catalogue import load_catalogue
 from scripts.benchmarks import measure_frozen, measure_training, training
-from scripts.benchmarks.measure import Setup
+from scripts.benchmarks.measure import Setup, kilobytes
 from scripts.benchmarks.measure_frozen import fill_at_random, train_frozen
-from scripts.benchmarks.measure_training import expected_peak, kilobytes, one_step, padded_tokens
+from scripts.benchmarks.measure_training import expected_peak, one_step, padded_tokens
 from scripts.benchmarks.training import SECTIONS, tables
 from tests.tiny import TEXT, VISION
 
