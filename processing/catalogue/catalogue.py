@@ -13,11 +13,11 @@ from datasets import Dataset, DatasetDict, Features, Image, List, Value, concate
 
 from .image_checks import check_posters
 from .layouts import read_source
-from .near_duplicates import Thumbnails, join_series
+from .near_duplicates import Thumbnails, near_duplicates
 from .ocr_cache import read_posters
 from .ocr_lines import LINES, check_lines
 from .rows import CatalogueError, Row, Source, as_text
-from .splits import SPLIT_SIZES, split_by_series
+from .splits import SPLIT_SIZES, assign_splits, describe_shares
 from .titles import series_of
 
 __all__ = ["FEATURES", "BadRow", "Catalogue", "CatalogueError", "load_catalogue"]
@@ -33,7 +33,7 @@ FEATURES = Features(
     poster_text=LINES,
 )
 HELD_OUT = ("validation", "test")
-VALIDATION_SHARE = 1 / 8
+TRAIN_SIZES = {"train": 7 / 8, "validation": 1 / 8}  # where a catalogue has no validation
 MAX_PLOT = 100_000  # characters
 TOGETHER = "near-duplicates kept together"
 
@@ -119,30 +119,30 @@ class Catalogue:
         return movies
 
     def with_validation(self) -> "Catalogue":
-        """The catalogue itself if it has a validation split, or else one with an eighth of train in it.
+        """Returns the catalogue itself if it has a validation split, otherwise one with about an eighth of train in it.
 
-        Whole series go over, dealt as `split_by_series` does, and with them their near-duplicates in train.
+        `assign_splits` chooses the movies: whole series, and near-duplicates with them.
 
         Raises:
-            CatalogueError: there is no train, or it holds fewer than two series.
+            CatalogueError: there is no train, or train or validation would be empty.
 
         Example:
             >>> load_catalogue("my_movies").with_validation().report()["split_by"]  # doctest: +SKIP
-            'given; validation by series out of train, near-duplicates kept together (seed 0)'
+            'given; validation by series out of train, near-duplicates kept together (seed 0): train 88.1 % ...'
         """
         if "validation" in self.splits:
             return self
         train = self.movies(["train"])
-        share = min(max(VALIDATION_SHARE, 2 / len(train)), 0.5)  # of one movie nothing can be said
-        sizes = {"train": 1 - share, "validation": share}
-        thumbnails = np.stack([self.thumbnails[number] for number in train["id"][:]])
+        ids = train["id"][:]
+        pairs = near_duplicates(train["plots"][:], np.stack([self.thumbnails[number] for number in ids]))
         try:
-            names = split_by_series(join_series(train["series"][:], train["plots"][:], thumbnails), sizes, self.seed)
+            names = assign_splits(ids, train["series"][:], pairs, TRAIN_SIZES, self.seed)
         except ValueError as error:
-            raise CatalogueError(f"no validation can be split off train of {self.source}: {error}") from None
-        parts = {part: train.select([i for i, of in enumerate(names) if of == part]) for part in sizes}
+            raise CatalogueError(f"no validation can be taken from train of {self.source}: {error}") from None
+        parts = {part: train.select([i for i, of in enumerate(names) if of == part]) for part in TRAIN_SIZES}
         others = {name: split for name, split in self.splits.items() if name != "train"}
-        split_by = f"{self.split_by}; validation by series out of train, {TOGETHER} (seed {self.seed})"
+        shares = describe_shares(names, TRAIN_SIZES)
+        split_by = f"{self.split_by}; validation by series out of train, {TOGETHER} (seed {self.seed}): {shares}"
         return replace(self, splits=DatasetDict({**parts, **others}), split_by=split_by)
 
     def with_poster_text(self, folder: Path) -> "Catalogue":
@@ -214,7 +214,7 @@ def load_catalogue(
         plot_columns: the columns to take as plots, in this order; by default those with a known name.
         on_bad_rows: "error" checks all rows, then stops; "skip" leaves bad ones out, logs and counts them.
         seed: of the splits that are made where the source has none: by series, and movies that share a poster or one
-            of these plots, nearly, are in one split (`join_series`).
+            of these plots, nearly, are in one split (`assign_splits`).
 
     Raises:
         CatalogueError: it cannot be read, rows are bad, or a split is empty; the message says which and why.
@@ -246,14 +246,14 @@ def load_catalogue(
     given = {movie.get("split") for movie in movies} - {None}
     split_by = found.split_by
     if not given:
-        sizes = ", ".join(f"{name} {size:.0%}" for name, size in SPLIT_SIZES.items())
-        split_by = f"series, {TOGETHER} (seed {seed}, {sizes})"
-        series, plots = ([movies[index][name] for index in good] for name in ("series", "plots"))
-        series = join_series(series, plots, np.stack([thumbnails[index] for index in good]))
+        ids, series, plots = ([movies[index][name] for index in good] for name in ("id", "series", "plots"))
+        pairs = near_duplicates(plots, np.stack([thumbnails[index] for index in good]))
         try:
-            names = [*split_by_series(series, SPLIT_SIZES, seed)]
+            assigned = assign_splits(ids, series, pairs, SPLIT_SIZES, seed)
         except ValueError as error:
             raise CatalogueError(f"{source} cannot be split: {error}") from None
+        names = [*assigned]
+        split_by = f"series, {TOGETHER} (seed {seed}): {describe_shares(assigned, SPLIT_SIZES)}"
     if None in names:
         first = found.rows[good[names.index(None)]].where
         message = f"{names.count(None)} of {len(names)} rows in {source} have no split, the others do"

@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from .titles import plain
 
-__all__ = ["Pairs", "Thumbnails", "join_series", "near_plots", "near_posters", "thumbnail"]
+__all__ = ["Pairs", "Thumbnails", "near_duplicates", "near_plots", "near_posters", "thumbnail"]
 
 Thumbnails = NDArray[np.uint8]
 
@@ -123,25 +122,19 @@ def near_plots(plots: Sequence[Sequence[str]]) -> Pairs:
     return Pairs(np.stack(np.divmod(pairs, len(plots)), axis=1), largest)
 
 
-def join_series(series: Sequence[str], plots: Sequence[Sequence[str]], thumbnails: Thumbnails) -> list[str]:
-    """One key a movie: that of its series, or, where movies of several series are near-duplicates, the first of theirs.
+def near_duplicates(plots: Sequence[Sequence[str]], thumbnails: Thumbnails) -> NDArray[np.int64]:
+    """Returns the pairs of movies that nearly share a poster or a plot, (pairs, 2), for `assign_splits`.
 
     Args:
-        series, plots, thumbnails: of each movie; (movies, 32, 32) of `thumbnail`.
+        plots: of each movie.
+        thumbnails: of each movie's poster, (movies, 32, 32), of `thumbnail`.
 
     Example:
         >>> flat = np.zeros((3, 32, 32), np.uint8)
-        >>> join_series(["rocky", "alien", "jaws"], [["Boxing."], ["Space!"], ["Space."]], flat)
-        ['rocky', 'alien', 'alien']
+        >>> near_duplicates([["Boxing."], ["Space!"], ["Space."]], flat).tolist()
+        [[1, 2]]
     """
-    keys = sorted(set(series))
-    numbers = {key: number for number, key in enumerate(keys)}
-    of = np.array([numbers[key] for key in series])
-    edges = of[np.concatenate([near_posters(thumbnails).rows, near_plots(plots).rows])]
-    graph = csr_array((np.ones(len(edges)), edges.T), shape=(len(keys), len(keys)))
-    _, group = connected_components(graph, directed=False)
-    _, first = np.unique(group, return_index=True)
-    return [keys[first[group[number]]] for number in of]
+    return np.concatenate([near_posters(thumbnails).rows, near_plots(plots).rows])
 
 
 def _standard(thumbnails: Thumbnails) -> NDArray[np.float32]:

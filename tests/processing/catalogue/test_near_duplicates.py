@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from processing.catalogue.near_duplicates import HASH_DISTANCE, join_series, near_plots, near_posters, thumbnail
+from processing.catalogue.near_duplicates import HASH_DISTANCE, near_duplicates, near_plots, near_posters, thumbnail
 from tests.processing.catalogues import drawn as poster
 
 PLOT = "A captain with one leg hunts the white whale that took the other, and in the end loses his ship and his life."
@@ -113,10 +113,7 @@ class TestPlots:
         assert near_plots(plots).rows.tolist() == [[i, j] for i in range(5) for j in range(i + 1, 5)]
 
 
-def test_series_are_joined_over_posters_and_plots_and_the_others_keep_their_keys():
-    series = ["rocky", "rocky", "alien", "jaws", "emma", "dune"]
-    plots = [["Boxing."], ["More boxing."], [PLOT], ["Sharks."], [PLOT.lower()], ["Sand."]]
-    pictures = np.stack([thumbnail(poster(seed)) for seed in (0, 1, 2, 1, 4, 5)])
-    assert join_series(series, plots, pictures) == ["jaws", "jaws", "alien", "jaws", "alien", "dune"]
-    different = np.stack([thumbnail(poster(seed)) for seed in range(6)])
-    assert join_series(series, [[name] for name in "abcdef"], different) == series
+def test_pairs_of_posters_and_of_plots_are_found_together():
+    plots = [["Boxing."], [PLOT], ["Sharks."], [PLOT.lower()]]
+    pictures = np.stack([thumbnail(poster(seed)) for seed in (0, 1, 0, 3)])
+    assert near_duplicates(plots, pictures).tolist() == [[0, 2], [1, 3]]
