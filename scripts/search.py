@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from processing.catalogue.image_checks import read_poster
 from processing.posterclip.ocr import recognize_text
+from processing.posterclip.rgb import open_image
 from processing.search.hybrid_embeddings import SIDES
 from processing.search.index import CatalogueIndex
 from scripts.common.command_line import USER_ERRORS, load_model, quiet_libraries, stop
@@ -83,7 +83,7 @@ def is_utf8(text: str) -> bool:
 def poster_inputs(file: Path, run_ocr: bool) -> dict[str, Any]:
     """Returns what a processor takes: the poster and, with `run_ocr`, its text; ValueError names a file that fails."""
     try:
-        poster = read_poster(file)
+        poster = open_image(file)
     except ValueError as error:
         raise ValueError(f"{file} is no poster that can be read: {error}") from None
     return {"images": poster, **({"poster_text": [recognize_text(poster)]} if run_ocr else {})}

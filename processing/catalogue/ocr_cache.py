@@ -11,9 +11,9 @@ from datasets import Dataset, Image
 from tqdm.auto import tqdm
 
 from processing.posterclip.ocr import Line, engine_name, recognize_text
+from processing.posterclip.rgb import open_image
 
 from .fingerprints import poster_keys
-from .image_checks import read_poster
 from .ocr_lines import check_lines
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def _read(movies: Dataset, unread: Mapping[str, int], file: Path, texts: dict[st
     def read(key: str) -> None:
         image = images[unread[key]]["image"]
         try:
-            lines = recognize_text(read_poster(Path(image["path"]) if image["bytes"] is None else image["bytes"]))
+            lines = recognize_text(open_image(Path(image["path"]) if image["bytes"] is None else image["bytes"]))
         except Exception as error:  # whatever an engine meets in one poster, the others can be read
             reasons[key] = " ".join(f"{type(error).__name__}: {error}".split())[-200:]
             return

@@ -21,11 +21,11 @@ from torch.utils.data import IterableDataset as TorchIterableDataset
 from torch.utils.data import get_worker_info
 
 from processing.catalogue.catalogue import FEATURES, BadRow, read_movie, read_split
-from processing.catalogue.image_checks import read_poster
 from processing.catalogue.layouts import FIELDS, class_names, image_column
 from processing.catalogue.rows import CatalogueError, choose_plot_columns
 from processing.posterclip.ocr_text import compose_text
 from processing.posterclip.processing_posterclip import PosterCLIPProcessor
+from processing.posterclip.rgb import open_image
 
 from .masking import mask_names
 from .pixels import PosterPixels
@@ -214,7 +214,7 @@ Mend it, or leave such rows out with --on_bad_rows skip.
                     raise ValueError("no poster_text")
                 content = _content(image)
                 movie |= {"image": {"bytes": content, "path": None}, "has_id": "id" in fields}
-                movie["poster"] = read_poster(content)
+                movie["poster"] = open_image(content)
             except ValueError as error:
                 name = f" (id {str(fields['id'])[:40]})" if "id" in fields else ""
                 file = Path(((image or {}).get("path") or "").split("::")[0]).name

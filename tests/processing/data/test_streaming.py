@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader
 
 from modeling.posterclip.losses import LOSSES, positives_by_id, symmetric_loss
 from processing.catalogue.catalogue import CatalogueError, load_catalogue
-from processing.catalogue.image_checks import read_poster
 from processing.data.pixels import PosterPixels
 from processing.data.streaming import MovieStream, open_stream
+from processing.posterclip.rgb import open_image
 from tests.processing.data.streams import COLUMNS, in_shards, movie, noise, write_shards
 from tests.tiny import tiny_processor
 
@@ -46,7 +46,7 @@ class TestRows:
         for row in rows.movies():
             assert row["plots"] == expected[row["id"]]["plots"] and row["image"] == expected[row["id"]]["image"]
         for number, item in zip(taken(iter(rows), 8), islice(rows, 8), strict=True):
-            pixels = PosterPixels(tiny_processor().image_processor)(read_poster(noise(number)))
+            pixels = PosterPixels(tiny_processor().image_processor)(open_image(noise(number)))
             assert item["text"] in expected[f"m{number}"]["plots"] and item["pixels"].equal(pixels)
 
     def test_show_plots_without_names_where_that_is_asked_for(self, tmp_path):
