@@ -25,8 +25,7 @@ from scripts.common.command_line import (
     quiet_libraries,
     stop,
 )
-from scripts.common.evaluator import embeddings
-from scripts.common.features import Encoder
+from scripts.common.features import FeatureEncoder
 from scripts.space.app import EMBEDDINGS, METADATA, serve
 
 SPACE = Path(__file__).parent / "space"
@@ -41,7 +40,7 @@ class AppArguments:
     feature_cache: str = field(default=FEATURES, metadata={"help": "Folder of features to read and fill, or none."})
 
 
-def write_space(folder: Path, encoder: Encoder, catalogue: Catalogue) -> None:
+def write_space(folder: Path, encoder: FeatureEncoder, catalogue: Catalogue) -> None:
     """Write a folder that is a Space: the app, the model, and a catalogue with its embeddings.
 
     Args:
@@ -63,7 +62,7 @@ def write_space(folder: Path, encoder: Encoder, catalogue: Catalogue) -> None:
     encoder.model.save_pretrained(folder / "model")
     encoder.processor.save_pretrained(folder / "model")
     movies = catalogue.movies(list(catalogue.splits))
-    posters, plots = embeddings(encoder, movies)
+    posters, plots = encoder.embeddings(movies)
     save_file({"posters": posters, "plots": plots}, folder / EMBEDDINGS)
     splits = [name for name, split in catalogue.splits.items() for _ in split]
     rows = []
@@ -92,7 +91,9 @@ def main(arguments: list[str] | None = None) -> None:
             if model.config.use_poster_text:
                 catalogue = catalogue.with_poster_text(POSTER_TEXT)
             model.eval().requires_grad_(False)
-            write_space(folder, Encoder(model, processor, cache=options.feature_cache, dtype=model.dtype), catalogue)
+            write_space(
+                folder, FeatureEncoder(model, processor, cache=options.feature_cache, dtype=model.dtype), catalogue
+            )
             if options.space:
                 print(f"The Space is in {folder}; python {folder / 'app.py'} runs it")
                 return

@@ -22,8 +22,7 @@ from scripts.common.command_line import (
     quiet_libraries,
     stop,
 )
-from scripts.common.evaluator import embeddings
-from scripts.common.features import Encoder, model_key
+from scripts.common.features import FeatureEncoder, model_key
 
 
 @dataclass
@@ -33,7 +32,6 @@ class EmbedArguments:
     output: Path = field(metadata={"help": "Folder of the index."})
     shard_size: int = field(default=1000, metadata={"help": "Movies in a file; a killed run loses one file at most."})
     batch_size: int = field(default=32, metadata={"help": "Posters or plots encoded at a time."})
-    workers: int = field(default=0, metadata={"help": "Processes that decode posters."})
     feature_cache: str = field(default="none", metadata={"help": "Folder of features to read and fill, or none."})
 
 
@@ -68,12 +66,10 @@ def main(arguments: list[str] | None = None) -> None:
         missing = index.missing()
         accelerator.wait_for_everyone()
         model.eval().requires_grad_(False).to(accelerator.device)  # type: ignore[arg-type]
-        encoder = Encoder(
-            model, processor, options.batch_size, options.workers, options.feature_cache, dtype=model.dtype
-        )
+        encoder = FeatureEncoder(model, processor, options.batch_size, options.feature_cache, dtype=model.dtype)
         for shard in missing[accelerator.process_index :: accelerator.num_processes]:
             part = movies.select(index.rows(shard))
-            index.write(shard, part, *embeddings(encoder, part))
+            index.write(shard, part, *encoder.embeddings(part))
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             new = f"{len(missing)} of {len(index.shards)} files new"

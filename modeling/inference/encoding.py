@@ -1,11 +1,7 @@
-"""Runs encoders over posters and plots, each once and without gradients.
+"""Encodes many posters and texts in batches, without gradients."""
 
-On the CPU a feature depends on its poster or plot alone, to the bit: a matrix product rounds otherwise in another
-shape, and otherwise in another place of the same shape, so posters and plots go through the encoders one by one there.
-"""
-
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -14,101 +10,76 @@ from tqdm.auto import tqdm
 
 from modeling.posterclip.modeling_posterclip import PosterCLIPModel
 
-ROWS = 256
+Autocast = Callable[[], AbstractContextManager[Any]]
 
 
 @torch.no_grad()
-def poster_features(model: PosterCLIPModel, pixel_values: Tensor) -> Tensor:
-    """Pooled features of posters, (posters, feature), in bounded memory; the same for a poster whatever the batch.
+def encode_images(model: PosterCLIPModel, batches: Iterable[Tensor], autocast: Autocast = nullcontext) -> Tensor:
+    """Returns the pooled image features of posters, (posters, feature), float32 on the CPU.
 
     Args:
-        model: its poster encoder must be in eval.
-        pixel_values: (posters, 3, height, width).
-    """
-    rows = pixel_values.split(_rows_at_a_time(pixel_values.device))
-    # A view may begin where memory is aligned differently, and then round differently.
-    return torch.cat([model.vision_features(part.clone()) for part in rows])
-
-
-@torch.no_grad()
-def plot_features(model: PosterCLIPModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-    """Pooled features of plots, (plots, feature), in bounded memory; the same for a plot whatever the batch.
-
-    Args:
-        model: its plot encoder must be in eval.
-        input_ids: (plots, tokens).
-        attention_mask: (plots, tokens), 0 where a token is padding.
-    """
-    return _text_features(model.text_features, input_ids, attention_mask)
-
-
-@torch.no_grad()
-def poster_text_features(model: PosterCLIPModel, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-    """As `plot_features`, of what is printed on posters: zeros where a row of the mask is."""
-    return _text_features(model.poster_text_features, input_ids, attention_mask)
-
-
-def _text_features(features: Callable[..., Tensor], input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-    size, rows = _rows_at_a_time(input_ids.device), []
-    for ids, mask in zip(input_ids.split(size), attention_mask.split(size), strict=True):
-        used = mask.any(0)
-        used[0] = True
-        rows.append(features(ids[:, used], mask[:, used]))
-    return torch.cat(rows)
-
-
-def _rows_at_a_time(device: torch.device) -> int:
-    return 1 if device.type == "cpu" else ROWS
-
-
-def encode_posters(
-    model: PosterCLIPModel,
-    batches: Iterable[Mapping[str, Tensor]],
-    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
-) -> Tensor:
-    """Pooled features of posters, (posters, feature), float32 on the CPU.
-
-    Args:
-        model: stays in its mode afterwards; encoding itself is always in eval.
-        batches: each holds `pixel_values`.
+        model: runs in eval; its mode is restored afterwards.
+        batches: `pixel_values`, (batch, 3, height, width) each.
         autocast: a context for the encoder.
     """
-    return _encode(model, poster_features, batches, autocast, "posters")
+    features = []
+    with _evaluating(model):
+        for pixel_values in tqdm(batches, desc="Encoding posters", unit="batch"):
+            with autocast():
+                features.append(model.vision_features(pixel_values.to(model.device)).float().cpu())
+    return torch.cat(features)
 
 
-def encode_plots(
+@torch.no_grad()
+def encode_texts(
     model: PosterCLIPModel,
-    batches: Iterable[Mapping[str, Tensor]],
-    autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    tokenizer: Any,
+    input_ids: Sequence[Sequence[int]],
+    batch_size: int = 32,
+    autocast: Autocast = nullcontext,
 ) -> Tensor:
-    """Pooled features of plots, (plots, feature); as `encode_posters`, of `input_ids` and `attention_mask`."""
-    return _encode(model, plot_features, batches, autocast, "plots")
+    """Returns the pooled features of texts without their n-grams, (texts, feature), float32 on the CPU.
 
+    Texts of like lengths share a batch, so that little of it is padding. A feature depends on its text alone up to the
+    rounding of a matrix product, about 1e-6.
 
-def _encode(
-    model: PosterCLIPModel,
-    features: Callable[..., Tensor],
-    batches: Iterable[Mapping[str, Tensor]],
-    autocast: Callable[[], AbstractContextManager[Any]],
-    what: str,
-) -> Tensor:
-    was_training = model.training
-    model.eval()
-    rows = []
-    for batch in tqdm(batches, desc=f"Encoding {what}", unit="batch"):
-        with autocast():
-            rows.append(features(model, **{name: value.to(model.device) for name, value in batch.items()}))
-        rows[-1] = rows[-1].float().cpu()
-    model.train(was_training)
-    return torch.cat(rows)
+    Args:
+        model: runs in eval; its mode is restored afterwards.
+        tokenizer: pads a batch.
+        input_ids: the tokens of each text, without padding.
+        batch_size: texts in the encoder at a time.
+        autocast: a context for the encoder.
+    """
+    order = sorted(range(len(input_ids)), key=lambda row: -len(input_ids[row]))
+    features = []
+    with _evaluating(model):
+        for start in tqdm(range(0, len(order), batch_size), desc="Encoding texts", unit="batch"):
+            rows = order[start : start + batch_size]
+            batch = tokenizer.pad({"input_ids": [input_ids[row] for row in rows]}, return_tensors="pt")
+            with autocast():
+                pooled = model.pooled_text_features(
+                    batch["input_ids"].to(model.device), batch["attention_mask"].to(model.device)
+                )
+            features.append(pooled.float().cpu())
+    return torch.cat(features)[torch.tensor(order).argsort()]
 
 
 @torch.no_grad()
 def embed(
     model: PosterCLIPModel, image_features: Tensor, text_features: Tensor, poster_text_features: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Normalised embeddings of features, (posters, dimensions) and (plots, dimensions), on the CPU."""
-    words = None if poster_text_features is None else poster_text_features.to(model.device)
-    images = model.embed_posters(image_features.to(model.device), words)
+    """Returns the embeddings of features, (posters, dimensions) and (texts, dimensions), L2-normalised, on the CPU."""
+    poster_text = None if poster_text_features is None else poster_text_features.to(model.device)
+    images = model.embed_posters(image_features.to(model.device), poster_text)
     texts = model.embed_texts(text_features.to(model.device))
     return images.float().cpu(), texts.float().cpu()
+
+
+@contextmanager
+def _evaluating(model: PosterCLIPModel) -> Any:
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)

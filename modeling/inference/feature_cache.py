@@ -1,44 +1,43 @@
-"""Features of frozen encoders on disk: a poster or plot is encoded once, whatever the number of epochs and runs.
+"""A cache of features of frozen encoders: each poster and text is encoded once, whatever the number of epochs and runs.
 
-    FOLDER/<what computes the features>/<what the file holds>.arrow
-
-The folder's name is a hash of all that a feature depends on beside its poster or plot: weights, settings, dtype,
-device and threads, library versions. A file's name is the hash of its bytes. So features of another encoder are never
-found, a file that is damaged or half-written does not match its name, and runs that fill one cache at the same time
-write files of their own. Files are whole or absent: they are written under another name first.
+A cache is an SQLite file, `FOLDER/<key of the encoder>.sqlite`. The key is a hash of everything that a feature depends
+on beside its poster or text: weights, settings, dtype, kind of device, library versions. So features of another encoder
+are never found. Several runs may fill one cache at a time, a run that is killed leaves a whole file, and a row that
+does not match its checksum is encoded again.
 """
 
 import hashlib
 import json
 import logging
-import time
-import uuid
-from collections.abc import Callable, Container, Sequence
-from contextlib import suppress
+import sqlite3
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
-from datasets import Dataset, Features, List, Value
-from datasets.arrow_writer import ArrowWriter
 from torch import Tensor
 from transformers import PreTrainedModel
 
-# Another one where this project makes other features of the same poster or plot.
-FORMAT = 1
-ROWS_PER_FILE = 1024
-ABANDONED_AFTER = 24 * 3600  # seconds
+# Raised when this project makes other features of the same poster or text.
+FORMAT = 2
+ROWS_PER_WRITE = 1024
+KEYS_PER_QUERY = 500
+TIMEOUT = 60  # seconds that a run waits for another one's write
 
 logger = logging.getLogger(__name__)
 
+Encode = Callable[[list[int]], Tensor]
+
 
 class FeatureCache:
-    """Features of one frozen encoder, by the hash of the poster or plot.
+    """Features of one frozen encoder, found by the hash of the poster or text.
 
     Args:
-        folder: of all caches.
+        folder: holds all caches.
         encoder: the encoder, frozen and in eval.
-        settings: what else decides about a feature: pooling, and what turns a poster or plot into tensors.
+        settings: what else decides about a feature: pooling, and what turns a poster or text into tensors.
         dtype: what the encoder computes in.
 
     Raises:
@@ -69,32 +68,32 @@ class FeatureCache:
                     f"Features of a {encoder.config.model_type!r} in training mode ({name or 'all of it'}) cannot be "
                     "cached: dropout would change them in every step. Put the encoder in eval."
                 )
-        self.folder = Path(folder) / _encoder_key(encoder, settings, dtype)
+        self.file = Path(folder) / f"{_encoder_key(encoder, settings, dtype)}.sqlite"
 
-    def features(self, keys: Sequence[str], encode: Callable[[list[int]], Tensor]) -> Tensor:
-        """The feature of each row, from the cache or from `encode`, which also fills it: (rows, feature), float32.
+    def features(self, keys: Sequence[str], encode: Encode) -> Tensor:
+        """Returns the feature of each row, (rows, feature), float32, from the cache or from `encode`, which fills it.
 
         Args:
             keys: a hash of each row's content.
-            encode: given indices of rows, their features, (rows, feature).
+            encode: returns the features of the rows of these indices, (rows, feature).
 
         Raises:
-            OSError: a file cannot be written, for instance on a full disk. Files written before it stay good.
+            OSError: the file cannot be written, for instance on a full disk. What was written before stays good.
         """
         found = self._read(set(keys))
         found.update(self._add(_missing(keys, found), encode))
         return torch.stack([found[key] for key in keys])
 
-    def fill(self, keys: Sequence[str], encode: Callable[[list[int]], Tensor], process: int, processes: int) -> None:
-        """Encode one of several processes' share of what is missing; afterwards `features` finds that of all."""
+    def fill(self, keys: Sequence[str], encode: Encode, process: int, processes: int) -> None:
+        """Encode one of several processes' share of what is missing; afterwards `features` finds the rows of all."""
         missing = _missing(keys, self._read(set(keys)))
         self._add(dict(list(missing.items())[process::processes]), encode)
 
-    def _add(self, rows: dict[str, int], encode: Callable[[list[int]], Tensor]) -> dict[str, Tensor]:
+    def _add(self, rows: dict[str, int], encode: Encode) -> dict[str, Tensor]:
         added: dict[str, Tensor] = {}
         keys = list(rows)
-        for start in range(0, len(keys), ROWS_PER_FILE):
-            part = keys[start : start + ROWS_PER_FILE]
+        for start in range(0, len(keys), ROWS_PER_WRITE):
+            part = keys[start : start + ROWS_PER_WRITE]
             features = encode([rows[key] for key in part])
             self._write(part, features)
             added.update(zip(part, features, strict=True))
@@ -102,37 +101,54 @@ class FeatureCache:
 
     def _read(self, wanted: set[str]) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
-        for file in sorted(self.folder.glob("*.arrow")):
-            if _hash(file) != file.stem:
-                logger.warning("%s is damaged: its features are computed again.", file)
-                with suppress(OSError):
-                    file.unlink()
-                continue
-            rows = Dataset.from_file(str(file)).with_format("torch")
-            pairs = zip(rows["key"][:], rows["feature"][:], strict=True)
-            found.update((key, feature) for key, feature in pairs if key in wanted)
+        if not self.file.is_file():
+            return found
+        keys = sorted(wanted)
+        damaged = 0
+        try:
+            with closing(sqlite3.connect(self.file, TIMEOUT)) as database:
+                if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'features'").fetchone():
+                    return found
+                for start in range(0, len(keys), KEYS_PER_QUERY):
+                    part = keys[start : start + KEYS_PER_QUERY]
+                    query = f"SELECT * FROM features WHERE key IN ({','.join('?' * len(part))})"
+                    for key, feature, checksum in database.execute(query, part):
+                        if checksum == _checksum(key, feature):
+                            found[key] = torch.from_numpy(np.frombuffer(feature, np.float32).copy())
+                        else:
+                            damaged += 1
+        except sqlite3.OperationalError as error:
+            raise OSError(f"The feature cache {self.file} cannot be read: {error}") from error
+        except (sqlite3.DatabaseError, TypeError, ValueError) as error:
+            logger.warning("%s is damaged (%s): its features are computed again.", self.file, error)
+            self.file.unlink(missing_ok=True)
+            return {}
+        if damaged:
+            logger.warning("%s has %d damaged rows: their features are computed again.", self.file, damaged)
         return found
 
     def _write(self, keys: list[str], features: Tensor) -> None:
-        schema = Features(key=Value("string"), feature=List(Value("float32"), length=features.shape[1]))
-        part = self.folder / f"{uuid.uuid4()}.partial"
+        values = [np.ascontiguousarray(feature, np.float32).tobytes() for feature in features.numpy()]
+        rows = [(key, value, _checksum(key, value)) for key, value in zip(keys, values, strict=True)]
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._remove_abandoned()
-            with ArrowWriter(path=str(part), features=schema) as writer:
-                writer.write_batch({"key": keys, "feature": features.numpy()})
-                writer.finalize()
-            part.replace(self.folder / f"{_hash(part)}.arrow")
-        except OSError as error:
-            with suppress(OSError):
-                part.unlink()
-            raise OSError(f"The feature cache {self.folder} cannot be written: {error}") from error
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with self._writing() as database:
+                database.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
+        except (OSError, sqlite3.DatabaseError) as error:
+            raise OSError(f"The feature cache {self.file} cannot be written: {error}") from error
 
-    def _remove_abandoned(self) -> None:
-        for part in self.folder.glob("*.partial"):
-            with suppress(FileNotFoundError):  # another run has finished it meanwhile
-                if time.time() - part.stat().st_mtime > ABANDONED_AFTER:
-                    part.unlink()
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self.file, TIMEOUT)) as database, database:
+            database.execute("CREATE TABLE IF NOT EXISTS features (key TEXT PRIMARY KEY, feature BLOB, checksum BLOB)")
+            yield database
+
+
+def add_weights(digest: "hashlib._Hash", model: PreTrainedModel) -> None:
+    """Make a hash depend on a model's weights, their names, types and shapes."""
+    for name, weight in sorted(model.state_dict().items()):
+        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+        digest.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
 
 
 def _encoder_key(encoder: PreTrainedModel, settings: Sequence[str], dtype: torch.dtype) -> str:
@@ -141,19 +157,10 @@ def _encoder_key(encoder: PreTrainedModel, settings: Sequence[str], dtype: torch
         config.pop(about_files, None)
     versions = [str(FORMAT), *map(version, ("pillow", "tokenizers", "torch", "transformers"))]
     device = [encoder.device.type, torch.get_float32_matmul_precision()]
-    if encoder.device.type == "cpu":  # where a sum is split among threads it rounds otherwise
-        device += [torch.backends.cpu.get_cpu_capability(), str(torch.get_num_threads())]
-    about = [config, *settings, str(dtype), *versions, *device]
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
+    parts = [config, *settings, str(dtype), *versions, *device]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode())
     add_weights(digest, encoder)
     return digest.hexdigest()
-
-
-def add_weights(digest: "hashlib._Hash", model: PreTrainedModel) -> None:
-    """Make a hash depend on a model's weights, their names, types and shapes."""
-    for name, weight in sorted(model.state_dict().items()):
-        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
-        digest.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
 
 
 def _missing(keys: Sequence[str], found: Container[str]) -> dict[str, int]:
@@ -164,5 +171,5 @@ def _missing(keys: Sequence[str], found: Container[str]) -> dict[str, int]:
     return missing
 
 
-def _hash(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+def _checksum(key: str, feature: bytes) -> bytes:
+    return hashlib.blake2b(key.encode() + feature, digest_size=8).digest()

@@ -183,8 +183,12 @@ class PosterCLIPModel(PreTrainedModel):
 
     def text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Pooled features of plots before the projection, then character n-grams: (plots, feature + char_ngram_dim)."""
-        pooled = pool(self._read(input_ids, attention_mask), self.config.text_pooling, attention_mask)
+        pooled = self.pooled_text_features(input_ids, attention_mask)
         return self.with_char_ngrams(pooled, input_ids, attention_mask)
+
+    def pooled_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """Returns the pooled features of texts before the projection, without n-grams: (texts, feature)."""
+        return pool(self._read(input_ids, attention_mask), self.config.text_pooling, attention_mask)
 
     def poster_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """As `text_features`, of posters' words: (posters, feature + char_ngram_dim), zeros where a poster has none."""

@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput, has_length
 
-from modeling.inference.encoding import ROWS, plot_features, poster_features, poster_text_features
 from modeling.posterclip.configuration_posterclip import MAX_LOGIT_SCALE
 from modeling.posterclip.encoders import is_frozen, layer_groups
 from modeling.posterclip.losses import LOSSES, positives_by_id, soft_targets, symmetric_loss
@@ -27,6 +26,7 @@ from .samplers import EpochCallback, LengthGroupedSampler
 
 # In a checkpoint of a model with LoRA: what trained, beside the merged weights.
 ADAPTER_FOLDER = "adapter"
+ROWS_AT_A_TIME = 256  # of a frozen encoder, whatever the batch
 
 
 class PosterCLIPTrainer(Trainer):
@@ -171,16 +171,17 @@ class PosterCLIPTrainer(Trainer):
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """As in Trainer; then a frozen encoder's features, made once and without gradients, replace its input."""
         inputs, model = super()._prepare_inputs(inputs), self.clip
-        with self.compute_loss_context_manager():
+        with torch.no_grad(), self.compute_loss_context_manager():
             if is_frozen(model.vision_model) and inputs.keys() & {"pixels", "pixel_values"}:
                 name = "pixels" if "pixels" in inputs else "pixel_values"
-                blocks = (self._model_inputs({name: rows}) for rows in inputs.pop(name).split(ROWS))
-                inputs["image_features"] = torch.cat([poster_features(model, **block) for block in blocks])
+                parts = [self._model_inputs({name: rows}) for rows in inputs.pop(name).split(ROWS_AT_A_TIME)]
+                inputs["image_features"] = torch.cat([model.vision_features(**part) for part in parts])
             if is_frozen(model.text_model):
-                for prefix, features in (("", plot_features), ("poster_", poster_text_features)):
+                for prefix, encode in (("", model.text_features), ("poster_", model.poster_text_features)):
                     if f"{prefix}input_ids" in inputs:
                         texts = inputs.pop(f"{prefix}input_ids"), inputs.pop(f"{prefix}attention_mask")
-                        inputs[f"{prefix}text_features"] = features(model, *texts)
+                        rows = zip(*(part.split(ROWS_AT_A_TIME) for part in texts), strict=True)
+                        inputs[f"{prefix}text_features"] = torch.cat([encode(*part) for part in rows])
         return inputs
 
     def _model_inputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:

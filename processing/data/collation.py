@@ -1,14 +1,15 @@
 """From a catalogue's movies to the batches a model takes."""
 
 import random
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
 import torch
 from datasets import Dataset
 from torch import Tensor
-from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from processing.posterclip.ocr_text import compose_text
@@ -235,46 +236,18 @@ def first_plots(movies: Dataset) -> list[list[str]]:
     return [plots[:1] for plots in movies["plots"]]
 
 
-class PixelCollator:
-    """Makes bytes of posters, one at a time. A class, because workers that are spawned cannot take a closure."""
+def image_batches(movies: Dataset, processor: PosterCLIPProcessor, batch_size: int = 32) -> Iterator[Tensor]:
+    """Yields the `pixel_values` of every poster of a dataset in its order, (batch, 3, height, width) each.
 
-    def __init__(self, processor: PosterCLIPProcessor) -> None:
-        self.pixels = PosterPixels(processor.image_processor)
-
-    def __call__(self, movies: list[dict[str, Any]]) -> Tensor:
-        """Resize the posters of a batch."""
-        return torch.stack([self.pixels(movie["image"]) for movie in movies])
-
-
-class TextCollator:
-    """Makes `input_ids` and `attention_mask` of plots."""
-
-    def __init__(self, processor: PosterCLIPProcessor) -> None:
-        self.processor = processor
-
-    def __call__(self, plots: list[str]) -> dict[str, Tensor]:
-        """Process the plots of a batch."""
-        return dict(self.processor(text=plots, return_tensors="pt"))
-
-
-class PosterBatches(DataLoader):
-    """`pixel_values` of every poster of a dataset, in its order; they come as bytes from the workers."""
-
-    def __init__(
-        self, movies: Dataset, processor: PosterCLIPProcessor, *, batch_size: int = 32, workers: int = 0
-    ) -> None:
-        posters: Any = movies.select_columns("image")
-        self.values = PosterPixels(processor.image_processor).values
-        # A generator of its own: a run that finds its features must draw the same numbers as one that makes them.
-        own = torch.Generator()
-        super().__init__(posters, batch_size, collate_fn=PixelCollator(processor), num_workers=workers, generator=own)
-
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:  # type: ignore[override]
-        """Normalise batch by batch."""
-        return ({"pixel_values": self.values(pixels)} for pixels in super().__iter__())
-
-
-def text_batches(plots: Sequence[str], processor: PosterCLIPProcessor, *, batch_size: int = 32) -> DataLoader:
-    """`input_ids` and `attention_mask` of every plot, in their order."""
-    rows: Any = plots
-    return DataLoader(rows, batch_size, collate_fn=TextCollator(processor), generator=torch.Generator())
+    Posters are decoded and resized by threads, one batch ahead of the one that is encoded.
+    """
+    pixels, images = PosterPixels(processor.image_processor), movies.select_columns("image")
+    with ThreadPoolExecutor() as threads:
+        batches = (range(start, min(start + batch_size, len(images))) for start in range(0, len(images), batch_size))
+        started: deque[list[Future[Tensor]]] = deque()
+        for rows in batches:
+            started.append([threads.submit(lambda row: pixels(images[row]["image"]), row) for row in rows])
+            if len(started) > 1:
+                yield pixels.values(torch.stack([future.result() for future in started.popleft()]))
+        for futures in started:
+            yield pixels.values(torch.stack([future.result() for future in futures]))

@@ -16,12 +16,11 @@ from transformers import (
     VisionTextDualEncoderModel,
 )
 
-from modeling.inference.encoding import encode_plots, encode_posters
 from modeling.inference.feature_cache import FeatureCache
 from modeling.training.trainer import PosterCLIPTrainer
 from processing import PosterCLIPProcessor
 from processing.catalogue.fingerprints import plot_keys, plot_settings, poster_keys, poster_settings
-from processing.data.collation import MoviePairs, PairCollator, PosterBatches, text_batches
+from processing.data.collation import MoviePairs, PairCollator, image_batches
 from scripts.benchmarks.measure import (
     Built,
     Section,
@@ -35,7 +34,7 @@ from scripts.benchmarks.measure import (
     shapes,
     training,
 )
-from scripts.common.features import Encoder, add_features
+from scripts.common.features import FeatureEncoder, add_features
 
 EPOCHS = 10
 
@@ -120,9 +119,9 @@ def field_way(setup: Setup, steps: int = 4, encoded: int = 96) -> Section:
     total = EPOCHS * -(-len(movies) // setup.batch)
 
     with TemporaryDirectory(dir=setup.scratch) as cold, TemporaryDirectory(dir=setup.scratch) as warm:
-        Encoder(*built).posters(setup.part(2))
-        encoder = Encoder(*built, setup.batch, cache=cold)
-        encoding = seconds(lambda: (encoder.posters(part), encoder.plots(all_plots(part))))
+        FeatureEncoder(*built).images(setup.part(2))
+        encoder = FeatureEncoder(*built, setup.batch, cache=cold)
+        encoding = seconds(lambda: (encoder.images(part), encoder.texts(all_plots(part))))
         fill_at_random(built, movies, Path(warm))
         found, _ = train_frozen(built, movies, setup.scratch, Path(warm), epochs=EPOCHS, batch=setup.batch)
     taken = {
@@ -204,23 +203,25 @@ def encoding(setup: Setup) -> Section:
     for kind, ((model, processor), count) in kinds.items():
         movies = setup.part(max(count, 1))
         plots = [plots[0] for plots in movies["plots"]]
-        posters = partial(PosterBatches, movies, processor, batch_size=setup.batch)
-        texts = partial(text_batches, plots, processor, batch_size=setup.batch)
+        encoder = FeatureEncoder(model, processor, setup.batch)
+        images = [{"pixel_values": values} for values in image_batches(movies, processor, setup.batch)]
+        texts = [
+            dict(processor(text=plots[start : start + setup.batch], return_tensors="pt"))
+            for start in range(0, len(plots), setup.batch)
+        ]
         taken = in_turn(
             {
-                "bare posters": partial(run_bare, model.vision_features, on_device(posters())),
-                "posters": partial(encode_posters, model, posters()),
-                "posters, 1 worker": partial(encode_posters, model, posters(workers=1)),
-                "bare plots": partial(run_bare, model.text_features, on_device(texts())),
-                "plots": partial(encode_plots, model, texts()),
+                "bare posters": partial(run_bare, model.vision_features, on_device(images)),
+                "posters": partial(encoder.images, movies),
+                "bare plots": partial(run_bare, model.text_features, on_device(texts)),
+                "plots": partial(encoder.texts, plots),
             },
             setup.rounds,
         )
         taken["bare movies"] = taken["bare posters"] + taken["bare plots"]
         taken["movies"] = taken["posters"] + taken["plots"]
-        taken["movies, 1 worker"] = taken["posters, 1 worker"] + taken["plots"]
-        for name in ("posters", "posters, 1 worker", "plots", "movies", "movies, 1 worker"):
-            bare = taken[f"bare {name.split(',')[0]}"]
+        for name in ("posters", "plots", "movies"):
+            bare = taken[f"bare {name}"]
             rows.append(
                 {
                     "encoders": f"{kind}: {name}",

@@ -15,7 +15,7 @@ from transformers import (
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from modeling.training.trainer import PosterCLIPTrainer
-from processing.data.collation import MoviePairs, PairCollator, text_batches
+from processing.data.collation import MoviePairs, PairCollator
 from scripts.benchmarks.measure import (
     Section,
     Setup,
@@ -123,7 +123,7 @@ def trunk(setup: Setup) -> Section:
     """What it could gain at most to keep the output of the frozen blocks below the last two."""
     model, processor = setup.random(setup.base, "last-2")
     plots = all_plots(setup.movies)
-    texts = on_device(text_batches(plots[: setup.batch], processor, batch_size=setup.batch))[0]
+    texts = on_device([dict(processor(text=plots[: setup.batch], return_tensors="pt"))])[0]
     size = model.config.vision_config.image_size
     posters = {"pixel_values": torch.randn(setup.batch, 3, size, size, device=device())}
     own = sum(map(len, processor.tokenizer(plots, truncation=True)["input_ids"])) / len(plots)

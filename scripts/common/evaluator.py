@@ -11,10 +11,8 @@ import pyarrow.parquet as pq
 import torch
 from datasets import Dataset
 
-from modeling.inference.encoding import embed
 from processing.catalogue.catalogue import Catalogue
 from processing.catalogue.fingerprints import fingerprint
-from processing.data.collation import first_plots
 from processing.data.masking import with_masked_titles
 from processing.data.text_removal import with_poster_text_removed
 from processing.evaluation.estimates import bootstrap_intervals, check_sizes, paired_differences, pool_size_metrics
@@ -22,10 +20,9 @@ from processing.evaluation.groups import group_metrics
 from processing.evaluation.one_to_one import match_one_to_one, pair_orders
 from processing.evaluation.retrieval import PoolResult, evaluate_pool, legacy_protocol
 from processing.pair_retrieval.ranking import DIRECTIONS, Embeddings
-from processing.posterclip.ocr_text import compose_text
 from processing.reporting.results import check_same_data, read_evaluation, read_results, write_results
 from scripts.common.command_line import POSTER_TEXT, load_model
-from scripts.common.features import Encoder
+from scripts.common.features import FeatureEncoder
 
 RESULTS, RANKS = "results.json", "ranks.parquet"
 LEGACY_SPLITS = ("train", "validation", "test")  # the movies of the legacy protocol
@@ -63,7 +60,6 @@ class PoolArguments:
         default=None, metadata={"help": "For the legacy protocol: what the model was trained on, if not recorded."}
     )
     batch_size: int = field(default=32, metadata={"help": "Posters or plots encoded at a time."})
-    workers: int = field(default=0, metadata={"help": "Processes that decode posters."})
     feature_cache: str = field(default="none", metadata={"help": "Folder of features to read and fill, or none."})
 
 
@@ -157,10 +153,8 @@ class Evaluator:
         options, movies, count = self.options, self.movies, len(self.movies)
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
         model = self.model.eval().requires_grad_(False).to(device)  # type: ignore[arg-type]
-        encoder = Encoder(
-            model, self.processor, options.batch_size, options.workers, options.feature_cache, dtype=model.dtype
-        )
-        embeds = {split: embeddings(encoder, of) for split, of in self.pools.items()}
+        encoder = FeatureEncoder(model, self.processor, options.batch_size, options.feature_cache, dtype=model.dtype)
+        embeds = {split: encoder.embeddings(of) for split, of in self.pools.items()}
         pool = evaluate_pool(*embeds[options.split], movies["id"], movies["id"])
         ranks = {name: getattr(pool, name) for name in DIRECTIONS}
         sizes = options.pool_sizes or [size for size in POOL_SIZES if size < count]
@@ -219,15 +213,6 @@ def was_trained_on(record: dict[str, Any], catalogue: Catalogue, split: str, pri
         for name, of in recorded.items()
     )
     return False if recorded and known else None
-
-
-def embeddings(encoder: Encoder, movies: Dataset) -> tuple[Embeddings, Embeddings]:
-    """Embeddings of the movies' posters and first plots, each encoded once."""
-    plots = [plot for plots in first_plots(movies) for plot in plots]
-    reads = encoder.model.config.use_poster_text
-    words = encoder.poster_text([compose_text(lines) for lines in movies["poster_text"]]) if reads else None
-    images, texts = embed(encoder.model, encoder.posters(movies), encoder.plots(plots), words)
-    return images.numpy(), texts.numpy()
 
 
 def evaluate_legacy_protocol(

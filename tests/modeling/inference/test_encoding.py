@@ -1,84 +1,66 @@
 import pytest
 import torch
 
-from modeling.inference.encoding import (
-    embed,
-    encode_plots,
-    encode_posters,
-    plot_features,
-    poster_features,
-    poster_text_features,
-)
-from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_words
+from modeling.inference.encoding import embed, encode_images, encode_texts
+from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_processor, tiny_words
 
-PAIRS = 19
+PLOTS = ["a", "a bc d", "b c d e f g h", "", "ab", "c d", "abc def gh"] * 3
 
 
-@pytest.fixture
-def batch() -> dict[str, torch.Tensor]:
-    batch = tiny_batch(PAIRS, tokens=12)
-    lengths = torch.arange(PAIRS) % 9 + 3
-    batch["attention_mask"] = (torch.arange(12) < lengths[:, None]).long()
-    batch["input_ids"] *= batch["attention_mask"]
-    return batch
+@pytest.fixture(scope="module")
+def tokenizer():
+    return tiny_processor().tokenizer
+
+
+def encode(model, tokenizer, texts, batch_size) -> torch.Tensor:
+    return encode_texts(model, tokenizer, tokenizer(texts)["input_ids"], batch_size)
+
+
+@pytest.mark.parametrize("text", TEXT)
+def test_the_feature_of_a_text_does_not_depend_on_its_batch(text, tokenizer):
+    model = tiny_model(text=text).eval()
+    together = encode(model, tokenizer, PLOTS, 32)
+    one_by_one = torch.cat([encode(model, tokenizer, [plot], 1) for plot in PLOTS])
+    torch.testing.assert_close(together, one_by_one, atol=1e-5, rtol=0)
+    torch.testing.assert_close(encode(model, tokenizer, PLOTS[::-1], 4).flip(0), together, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("vision", VISION)
-def test_on_the_cpu_the_feature_of_a_poster_does_not_depend_on_its_batch(vision, batch):
-    model = tiny_model(vision).eval()
-    posters = batch["pixel_values"]
-    expected = poster_features(model, posters)
-    torch.testing.assert_close(expected, model.vision_features(posters).detach())
-    for size in (1, 3, 10):
-        assert torch.equal(torch.cat([poster_features(model, rows) for rows in posters.split(size)]), expected)
-    order = torch.randperm(PAIRS, generator=torch.Generator().manual_seed(1))
-    assert torch.equal(poster_features(model, posters[order]), expected[order])
+def test_the_feature_of_a_poster_does_not_depend_on_its_batch(vision):
+    model, posters = tiny_model(vision).eval(), tiny_batch(7)["pixel_values"]
+    together = encode_images(model, [posters])
+    torch.testing.assert_close(encode_images(model, posters.split(1)), together, atol=1e-5, rtol=0)
+    torch.testing.assert_close(together, model.vision_features(posters).detach(), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("text", TEXT)
-def test_on_the_cpu_the_feature_of_a_plot_does_not_depend_on_its_batch(text, batch):
-    model = tiny_model(text=text).eval()
-    ids, mask = batch["input_ids"], batch["attention_mask"]
-    expected = plot_features(model, ids, mask)
-    torch.testing.assert_close(expected, model.text_features(ids, mask).detach(), atol=1e-5, rtol=1e-4)
-    order = torch.randperm(PAIRS, generator=torch.Generator().manual_seed(1))
-    assert torch.equal(plot_features(model, ids[order], mask[order]), expected[order])
-    for row, length in enumerate(mask.sum(1)):  # without the padding that others ask for
-        assert torch.equal(
-            plot_features(model, ids[row : row + 1, :length], mask[row : row + 1, :length])[0], expected[row]
-        )
+def test_features_do_not_depend_on_the_number_of_threads(tokenizer):
+    model, posters = tiny_model("efficientnet").eval(), tiny_batch(7)["pixel_values"]
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            found.append((encode_images(model, [posters]), encode(model, tokenizer, PLOTS, 8)))
+    finally:
+        torch.set_num_threads(threads)
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two, atol=1e-5, rtol=0)
 
 
-def test_encoding_is_without_dropout_and_leaves_the_mode_as_it_was(batch):
-    model = tiny_model().train()
-    posters = encode_posters(model, [{"pixel_values": rows} for rows in batch["pixel_values"].split(4)])
-    names = ("input_ids", "attention_mask")
-    plots = encode_plots(model, [{name: batch[name] for name in names}])
+def test_encoding_is_without_dropout_and_gradients_and_restores_the_mode(tokenizer):
+    model, posters = tiny_model().train(), tiny_batch(4)["pixel_values"]
+    features = [encode_images(model, [posters]), encode(model, tokenizer, PLOTS, 8)]
     assert model.training and model.text_model.training
     model.eval()
-    assert torch.equal(posters, poster_features(model, batch["pixel_values"]))
-    assert torch.equal(plots, plot_features(model, *(batch[name] for name in names)))
-    assert not posters.requires_grad
+    for one, two in zip(features, [encode_images(model, [posters]), encode(model, tokenizer, PLOTS, 8)], strict=True):
+        assert torch.equal(one, two) and not one.requires_grad
 
 
-@pytest.mark.parametrize("text", TEXT)
-def test_on_the_cpu_the_feature_of_a_posters_words_does_not_depend_on_its_batch(text):
-    model = tiny_model(text=text, use_poster_text=True, char_ngram_dim=32).eval()
-    ids, mask = tiny_words(PAIRS, tokens=12).values()
-    expected = poster_text_features(model, ids, mask)
-    torch.testing.assert_close(expected, model.poster_text_features(ids, mask).detach(), atol=1e-5, rtol=1e-4)
-    order = torch.randperm(PAIRS, generator=torch.Generator().manual_seed(1))
-    assert torch.equal(poster_text_features(model, ids[order], mask[order]), expected[order])
-    assert not expected[1].any() and expected[[0, *range(2, PAIRS)]].any(1).all()
-    assert torch.equal(expected[:1], plot_features(model, ids[:1], mask[:1]))  # words are read as a plot is
-
-
-def test_features_are_embedded_as_the_model_embeds_what_they_are_of():
+def test_features_are_embedded_as_the_model_embeds_their_inputs():
     model = tiny_model(use_poster_text=True, char_ngram_dim=32).eval()
     batch, words = tiny_batch(), tiny_words()
-    texts = plot_features(model, batch["input_ids"], batch["attention_mask"])
-    looks = poster_features(model, batch["pixel_values"])
-    for given, printed in (({}, None), (words, poster_text_features(model, *words.values()))):
-        found, expected = embed(model, looks, texts, printed), model(**batch, **given)
+    images = encode_images(model, [batch["pixel_values"]])
+    texts = model.text_features(batch["input_ids"], batch["attention_mask"])
+    for given, poster_texts in (({}, None), (words, model.poster_text_features(*words.values()))):
+        found, expected = embed(model, images, texts, poster_texts), model(**batch, **given)
         for one, other in zip(found, (expected.image_embeds, expected.text_embeds), strict=True):
             torch.testing.assert_close(one, other.detach(), atol=1e-5, rtol=1e-4)

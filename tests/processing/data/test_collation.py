@@ -1,4 +1,3 @@
-import pickle
 import random
 
 import pytest
@@ -7,7 +6,7 @@ from datasets import Dataset
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from processing.data.collation import MoviePairs, PairCollator, PosterBatches, first_plots, text_batches
+from processing.data.collation import MoviePairs, PairCollator, first_plots, image_batches
 from tests.tiny import tiny_processor
 
 
@@ -118,17 +117,12 @@ def test_a_batch_of_features_needs_no_posters(movies):
     }
 
 
-def test_batches_keep_the_order_of_movies_and_plots(movies):
+def test_image_batches_keep_the_order_of_movies_and_hold_what_the_processor_gives(movies):
     processor = tiny_processor()
-    pixels = torch.cat([batch["pixel_values"] for batch in PosterBatches(movies, processor, batch_size=3)])
-    assert pixels[:, 0, 0, 0].diff().gt(0).all()  # redder and redder
-    plots = [plot for plots in movies["plots"] for plot in plots]
-    lengths = [
-        row.sum().item() - 2
-        for batch in text_batches(plots, processor, batch_size=2)
-        for row in batch["attention_mask"]
-    ]
-    assert lengths == [1, 1, 2, 3, 1, 2, 1]
+    batches = list(image_batches(movies, processor, batch_size=3))
+    assert [len(batch) for batch in batches] == [3, 1]
+    expected = processor(images=movies["image"][:], return_tensors="pt")["pixel_values"]
+    assert torch.equal(torch.cat(batches), expected)
 
 
 def test_evaluation_takes_the_first_plot(movies):
@@ -153,15 +147,6 @@ def test_movies_that_share_a_plot_share_a_positive_id():
     shared = Dataset.from_dict({"plots": [["a"], ["b", "c"], ["c"], ["a", "d"], ["e"]]})
     pairs = MoviePairs(shared, image_features=torch.zeros(5, 1))
     assert [pairs[i]["positive_id"] for i in range(5)] == [0, 1, 1, 0, 4]
-
-
-def test_batches_can_be_made_by_spawned_workers(movies):
-    posters, plots = PosterBatches(movies, tiny_processor()), text_batches(["a", "b c"], tiny_processor())
-    again = pickle.loads(pickle.dumps(posters.collate_fn))
-    assert torch.equal(posters.collate_fn([movies[0], movies[1]]), again([movies[0], movies[1]]))
-    again = pickle.loads(pickle.dumps(plots.collate_fn))
-    for name, value in plots.collate_fn(["a", "b c"]).items():
-        assert torch.equal(value, again(["a", "b c"])[name])
 
 
 def test_names_are_masked_in_what_is_drawn_and_in_what_features_are_made_of():

@@ -75,8 +75,8 @@ def test_a_wrong_argument_stops_before_anything_is_measured(wrong, words, flags,
 def test_random_features_are_found_in_place_of_those_of_the_encoders(setup, monkeypatch):
     folder = setup.scratch / "random"
     fill_at_random(setup.random(setup.base), setup.movies, folder)
-    monkeypatch.setattr("scripts.common.features.encode_posters", lambda *_: pytest.fail("a poster was encoded"))
-    monkeypatch.setattr("scripts.common.features.encode_plots", lambda *_: pytest.fail("a plot was encoded"))
+    monkeypatch.setattr("scripts.common.features.encode_images", lambda *_: pytest.fail("a poster was encoded"))
+    monkeypatch.setattr("scripts.common.features.encode_texts", lambda *_: pytest.fail("a plot was encoded"))
     seconds, _ = train_frozen(setup.random(setup.base), setup.movies, setup.scratch, folder, epochs=1, batch=4)
     assert seconds > 0
 
