@@ -15,7 +15,7 @@ from processing.catalogue.fingerprints import fingerprint
 from processing.data.text_removal import remove_poster_text
 from processing.posterclip import ocr
 from scripts import evaluate
-from scripts.common import evaluator
+from scripts.common.features import FeatureEncoder
 from tests.tiny import tiny_model, tiny_processor
 
 LETTERS = "abcdefghijklmnopqr"
@@ -280,7 +280,7 @@ def test_movies_that_training_took_for_validation_are_not_trained_ones(model, ca
     ],
 )
 def test_a_wrong_argument_stops_before_anything_is_encoded(flags, words, model, catalogue, monkeypatch):
-    monkeypatch.setattr(evaluator, "embeddings", lambda *_: pytest.fail("encoded"))
+    monkeypatch.setattr(FeatureEncoder, "embeddings", lambda *_: pytest.fail("encoded"))
     with pytest.raises(SystemExit, match=words):
         evaluate.main([model, "--catalogue", str(catalogue), *flags])
 

@@ -16,6 +16,7 @@ from processing.catalogue.catalogue import load_catalogue
 from processing.evaluation.retrieval import top_answers
 from processing.search.index import CatalogueIndex
 from scripts import embed, search
+from scripts.common.features import FeatureEncoder
 from tests.tiny import tiny_model, tiny_processor
 
 ROOT = Path(__file__).parents[2]
@@ -121,8 +122,13 @@ def test_a_killed_run_goes_on_where_it_stopped(flags, tmp_path, monkeypatch):
     times = files[0].stat().st_mtime_ns
     files[1].write_bytes(files[1].read_bytes()[:300])
     files[2].rename(files[2].with_suffix(".partial"))
-    encoded, encode = [], embed.embeddings
-    monkeypatch.setattr(embed, "embeddings", lambda encoder, part: encoded.extend(part["id"]) or encode(encoder, part))
+    encoded, encode = [], FeatureEncoder.embeddings
+
+    def counted(encoder, part):
+        encoded.extend(part["id"])
+        return encode(encoder, part)
+
+    monkeypatch.setattr(FeatureEncoder, "embeddings", counted)
     with pytest.raises(SystemExit, match="not finished: 2 of 3 shards are missing or damaged, first train-00001"):
         search.main([str(tmp_path / "index"), "c"])
     embed.main(flags)
@@ -223,12 +229,13 @@ def test_a_damaged_file_is_named_and_made_again(flags, index, tmp_path, capsys):
         search.main([index, "c"])
     shard.unlink()
     embed.main(flags)
+    capsys.readouterr()
     search.main([index, "c"])
     assert capsys.readouterr().out == before
 
 
 def test_a_folder_for_the_index_that_cannot_be_had_is_named_before_anything_is_encoded(flags, tmp_path, monkeypatch):
-    monkeypatch.setattr(embed, "embeddings", lambda *_: pytest.fail("encoded"))
+    monkeypatch.setattr(FeatureEncoder, "embeddings", lambda *_: pytest.fail("encoded"))
     flags[flags.index("--output") + 1] = "/proc/index"
     with pytest.raises(SystemExit, match="/proc"):
         embed.main(flags)
