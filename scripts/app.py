@@ -80,7 +80,7 @@ def write_space(folder: Path, encoder: FeatureEncoder, catalogue: Catalogue) -> 
 def main(arguments: list[str] | None = None) -> None:
     """Embed the catalogue, then write the Space or show it."""
     quiet_libraries()
-    data, options, rest = parse((CatalogueArguments, AppArguments), arguments, positional="model")
+    data, options, rest = parse((CatalogueArguments, AppArguments), arguments, positional="model", description=__doc__)
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.space or Path(temporary, "space")
         try:

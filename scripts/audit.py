@@ -21,7 +21,7 @@ class AuditArguments:
 def main(arguments: list[str] | None = None) -> None:
     """Look for leaks, print and write them."""
     quiet_libraries()
-    data, options = parse((CatalogueArguments, AuditArguments), arguments)
+    data, options = parse((CatalogueArguments, AuditArguments), arguments, description=__doc__)
     try:
         if options.output and (options.output.is_dir() or options.output.suffix != ".json"):
             raise ValueError(f"{options.output} cannot be written: name a file that ends in .json.")

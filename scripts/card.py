@@ -33,7 +33,7 @@ class CardArguments:
 def main(arguments: list[str] | None = None) -> None:
     """Fill the card."""
     quiet_libraries()
-    options, rest = parse((CardArguments,), arguments, positional="results")
+    options, rest = parse((CardArguments,), arguments, positional="results", description=__doc__)
     source = Path(rest.results)
     try:
         results = read_evaluation(source / RESULTS if source.is_dir() else source)

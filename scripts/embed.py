@@ -38,7 +38,9 @@ class EmbedArguments:
 def main(arguments: list[str] | None = None) -> None:
     """Embed what is not embedded yet, and print where the index is."""
     quiet_libraries()
-    data, options, rest = parse((CatalogueArguments, EmbedArguments), arguments, positional="model")
+    data, options, rest = parse(
+        (CatalogueArguments, EmbedArguments), arguments, positional="model", description=__doc__
+    )
     patient = InitProcessGroupKwargs(timeout=timedelta(days=7))
     # Without `cpu`, accelerate runs the processes of a machine without accelerators apart from each other.
     accelerator = Accelerator(cpu=not torch.accelerator.is_available(), kwargs_handlers=[patient])

@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Evaluate or compare, print, and write what was found."""
     quiet_libraries()
     classes = (CatalogueArguments, PoolArguments, ReportArguments)
-    data, options, report, rest = parse(classes, arguments, positional="model", count="+")
+    data, options, report, rest = parse(classes, arguments, positional="model", count="+", description=__doc__)
     comparing = len(rest.model) > 1
     try:
         if len(rest.model) > 2:

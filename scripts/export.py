@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Write the files and print how far each is from torch."""
     quiet_libraries()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    export, named = parse((ExportArguments,), arguments, positional="model")
+    export, named = parse((ExportArguments,), arguments, positional="model", description=__doc__)
     folder = Path(export.output)
     try:
         if not export.output:

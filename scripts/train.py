@@ -179,7 +179,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Train, save and record one run."""
     quiet_libraries()
     data, splits, stream, architecture, run = parse(
-        (CatalogueArguments, SplitArguments, StreamArguments, ModelArguments, RunArguments), arguments
+        (CatalogueArguments, SplitArguments, StreamArguments, ModelArguments, RunArguments),
+        arguments,
+        description=__doc__,
     )
     try:
         check_settings(stream, architecture, run)

@@ -1,5 +1,6 @@
 """What the commands share: how arguments are read, and which lines of a library's log are not for users."""
 
+import argparse
 import json
 import logging
 import subprocess
@@ -16,7 +17,7 @@ from huggingface_hub.constants import HF_HOME
 from huggingface_hub.errors import HFValidationError, StrictDataclassError
 from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError
-from transformers import HfArgumentParser, PreTrainedConfig
+from transformers import HfArgumentParser, PreTrainedConfig, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
 from modeling import PosterCLIPConfig, PosterCLIPModel
@@ -69,23 +70,66 @@ def load_model(name: str) -> tuple[PosterCLIPModel, PosterCLIPProcessor]:
         raise ValueError(f"{name} is no PosterCLIP model that can be loaded{where}: {error}") from error
 
 
+class CommandParser(HfArgumentParser):
+    """A parser of dataclasses whose help a person can read: each flag once, and whose defaults are said where there are any.
+
+    Args:
+        classes: dataclasses whose fields are the flags. Fields that a class inherits from transformers'
+            `TrainingArguments` are accepted, and not listed.
+        description: what the command does and an example.
+        usage: the first line of the help.
+    """
+
+    def __init__(self, classes: Sequence[Any], description: str | None, usage: str) -> None:
+        trains = any(issubclass(of, TrainingArguments) for of in classes)
+        where = "https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments"
+        super().__init__(
+            tuple(classes),
+            allow_abbrev=False,
+            usage=usage,
+            description=description,
+            epilog=f"All arguments of transformers.TrainingArguments are flags too: {where}" if trains else None,
+            formatter_class=_HelpFormatter,
+        )
+        if trains:
+            own = {name for of in classes for name in of.__annotations__}
+            for action in self._actions:
+                if action.dest in TrainingArguments.__dataclass_fields__ and action.dest not in own:
+                    action.help = argparse.SUPPRESS
+
+    def add_argument(self, *names: str, **options: Any) -> Any:
+        """As in argparse, without the second spelling (`--a-b` of `--a_b`) and the `--no_` flags that transformers add."""
+        if names[0].startswith("--no_"):
+            return None
+        return super().add_argument(*(name for name in names if "-" not in name.lstrip("-")), **options)
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if not action.help or action.default in (None, False, argparse.SUPPRESS) or not action.option_strings:
+            return action.help
+        return f"{action.help} (default: %(default)s)"
+
+
 def parse(
     classes: Sequence[Any],
     arguments: Sequence[str] | None = None,
     positional: str | None = None,
     count: str | None = None,
+    description: str | None = None,
 ) -> tuple[Any, ...]:
-    """Fill dataclasses from flags, or from a YAML file given first; a flag wins over the file.
+    """Returns dataclasses filled from flags, or from a YAML file given first; a flag wins over the file.
 
     Args:
         classes: dataclasses, one instance of each is returned.
         arguments: the command line without the program's name; `sys.argv` by default.
         positional: name of an argument without a flag; a namespace that holds it is returned last.
         count: how often that is given, as argparse's `nargs`; it is a list then.
+        description: what the command does and an example, for `--help`.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    usage = f"%(prog)s {positional.upper() if positional else '[SETTINGS.yaml]'} [--name value ...]   (or --help)"
-    parser = HfArgumentParser(tuple(classes), allow_abbrev=False, usage=usage)
+    usage = f"%(prog)s {positional.upper() if positional else '[SETTINGS.yaml]'} [--name value ...]"
+    parser = CommandParser(classes, description, usage)
     if positional:
         parser.add_argument(positional, nargs=count)
     try:
