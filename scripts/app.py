@@ -16,8 +16,8 @@ from safetensors.numpy import save_file
 from processing.catalogue.catalogue import Catalogue
 from processing.posterclip.rgb import to_rgb
 from scripts.common.command_line import (
-    FEATURES,
-    POSTER_TEXT,
+    FEATURE_CACHE,
+    OCR_CACHE,
     USER_ERRORS,
     CatalogueArguments,
     load_model,
@@ -37,7 +37,9 @@ class AppArguments:
     """Where to."""
 
     space: Path | None = field(default=None, metadata={"help": "A new folder to write a Space to; nothing is shown."})
-    feature_cache: str = field(default=FEATURES, metadata={"help": "Folder of features to read and fill, or none."})
+    feature_cache: str = field(
+        default=FEATURE_CACHE, metadata={"help": "Folder of features to read and fill, or none."}
+    )
 
 
 def write_space(folder: Path, encoder: FeatureEncoder, catalogue: Catalogue) -> None:
@@ -89,7 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
             model, processor = load_model(rest.model)
             catalogue = data.load()
             if model.config.use_poster_text:
-                catalogue = catalogue.with_poster_text(POSTER_TEXT)
+                catalogue = catalogue.with_poster_text(OCR_CACHE)
             model.eval().requires_grad_(False)
             write_space(
                 folder, FeatureEncoder(model, processor, cache=options.feature_cache, dtype=model.dtype), catalogue

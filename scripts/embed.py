@@ -14,7 +14,8 @@ from processing.catalogue.fingerprints import fingerprint
 from processing.reporting.results import versions
 from processing.search.index import CatalogueIndex
 from scripts.common.command_line import (
-    POSTER_TEXT,
+    FEATURE_CACHE,
+    OCR_CACHE,
     USER_ERRORS,
     CatalogueArguments,
     load_model,
@@ -32,7 +33,9 @@ class EmbedArguments:
     output: Path = field(metadata={"help": "Folder of the index."})
     shard_size: int = field(default=1000, metadata={"help": "Movies in a file; a killed run loses one file at most."})
     batch_size: int = field(default=32, metadata={"help": "Posters or plots encoded at a time."})
-    feature_cache: str = field(default="none", metadata={"help": "Folder of features to read and fill, or none."})
+    feature_cache: str = field(
+        default=FEATURE_CACHE, metadata={"help": "Folder of features to read and fill, or none."}
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -51,7 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
         catalogue = data.load()
         with accelerator.main_process_first():
             if model.config.use_poster_text:
-                catalogue = catalogue.with_poster_text(POSTER_TEXT)
+                catalogue = catalogue.with_poster_text(OCR_CACHE)
             movies = catalogue.movies(list(catalogue.splits))
             about = {
                 "model": str(Path(rest.model).resolve()) if Path(rest.model).is_dir() else rest.model,

@@ -19,8 +19,8 @@ from processing.data.streaming import MovieStream, open_stream
 from processing.evaluation.retrieval import METRICS, trainer_metrics
 from processing.reporting.results import write_results
 from scripts.common.command_line import (
-    FEATURES,
-    POSTER_TEXT,
+    FEATURE_CACHE,
+    OCR_CACHE,
     USER_ERRORS,
     CatalogueArguments,
     load_model,
@@ -140,7 +140,7 @@ class RunArguments(TrainingArguments):
         metadata={"help": "Pairs in the encoders at a time: less memory, more time, the same gradients."},
     )
     feature_cache: str = field(
-        default=FEATURES,
+        default=FEATURE_CACHE,
         metadata={"help": "Folder for the features of frozen encoders; none: frozen encoders run in every step."},
     )
     layer_decay: float | None = field(
@@ -199,7 +199,7 @@ def main(arguments: list[str] | None = None) -> None:
             given, movies = catalogue, catalogue.movies(splits.train_splits)
             if reads:
                 with run.main_process_first():
-                    catalogue = catalogue.with_poster_text(POSTER_TEXT)
+                    catalogue = catalogue.with_poster_text(OCR_CACHE)
                 movies = catalogue.movies(splits.train_splits)
             judged = catalogue.movies([splits.eval_split]) if evaluates else None
         if stream.streaming:

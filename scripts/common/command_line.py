@@ -24,9 +24,9 @@ from modeling import PosterCLIPConfig, PosterCLIPModel
 from processing import PosterCLIPProcessor
 from processing.catalogue.catalogue import Catalogue, load_catalogue
 
-# Where features of frozen encoders are kept, and what was read on posters, by their content.
-FEATURES = str(Path(HF_HOME) / "posterclip")
-POSTER_TEXT = Path(HF_HOME) / "posterclip" / "poster_text"
+# Features of frozen encoders and what OCR read on posters are kept here, by the content of the posters and texts.
+FEATURE_CACHE = str(Path(HF_HOME) / "posterclip")
+OCR_CACHE = Path(HF_HOME) / "posterclip" / "poster_text"
 
 
 @dataclass

@@ -21,7 +21,7 @@ from processing.evaluation.one_to_one import match_one_to_one, pair_orders
 from processing.evaluation.retrieval import PoolResult, evaluate_pool, legacy_protocol
 from processing.pair_retrieval.ranking import DIRECTIONS, Embeddings
 from processing.reporting.results import check_same_data, read_evaluation, read_results, write_results
-from scripts.common.command_line import POSTER_TEXT, load_model
+from scripts.common.command_line import FEATURE_CACHE, OCR_CACHE, load_model
 from scripts.common.features import FeatureEncoder
 
 RESULTS, RANKS = "results.json", "ranks.parquet"
@@ -40,9 +40,9 @@ class PoolArguments:
     """Which movies are the pool, and how it is judged."""
 
     split: str = field(default="test", metadata={"help": "The split that is the pool."})
-    mask_titles: bool = field(default=False, metadata={"help": "Evaluator by plots without their movie's title."})
+    mask_titles: bool = field(default=False, metadata={"help": "Evaluate on plots without their movie's title."})
     remove_poster_text: bool = field(
-        default=False, metadata={"help": "Evaluator by posters whose lettering is painted over; needs poster_text."}
+        default=False, metadata={"help": "Evaluate on posters whose text is painted over; needs poster_text."}
     )
     pool_sizes: list[int] | None = field(
         default=None,
@@ -54,13 +54,15 @@ class PoolArguments:
     )
     legacy_protocol: bool = field(
         default=False,
-        metadata={"help": "Also judge train, validation and test as one pool, trained movies and others apart."},
+        metadata={"help": "Also evaluate train, validation and test as one pool, trained movies and others apart."},
     )
     trained_splits: list[str] | None = field(
         default=None, metadata={"help": "For the legacy protocol: what the model was trained on, if not recorded."}
     )
     batch_size: int = field(default=32, metadata={"help": "Posters or plots encoded at a time."})
-    feature_cache: str = field(default="none", metadata={"help": "Folder of features to read and fill, or none."})
+    feature_cache: str = field(
+        default=FEATURE_CACHE, metadata={"help": "Folder of features to read and fill, or none."}
+    )
 
 
 @dataclass
@@ -128,7 +130,7 @@ class Evaluator:
         self.prints = {split: fingerprint(catalogue.movies([split])) for split in splits}
         self.seen = was_trained_on(self.record, catalogue, options.split, self.prints)
         if self.model.config.use_poster_text:
-            catalogue = catalogue.with_poster_text(POSTER_TEXT)
+            catalogue = catalogue.with_poster_text(OCR_CACHE)
         self.catalogue = catalogue
         self.pools = {split: catalogue.movies([split]) for split in splits}
         if options.mask_titles:

@@ -178,7 +178,7 @@ def test_posters_that_nobody_has_read_and_no_ocr_to_read_them_stop_the_run(catal
 @pytest.mark.skipif(find_spec("rapidocr") is None, reason="rapidocr is not installed")
 def test_posters_that_nobody_has_read_are_read_once(catalogue, encoders, tmp_path, monkeypatch):
     ocr._engine.cache_clear()
-    monkeypatch.setattr(train, "POSTER_TEXT", tmp_path / "read")
+    monkeypatch.setattr(train, "OCR_CACHE", tmp_path / "read")
     settings = ["--catalogue", str(catalogue), *encoders, *READS, *QUICK]
     train.main([*settings, "--output_dir", str(tmp_path / "first")])
     record = json.loads((tmp_path / "first" / "training.json").read_text())["catalogue"]["poster_text"]
