@@ -37,9 +37,7 @@ class AppArguments:
     """Where to."""
 
     space: Path | None = field(default=None, metadata={"help": "A new folder to write a Space to; nothing is shown."})
-    feature_cache: str = field(
-        default=FEATURE_CACHE, metadata={"help": "Folder of features to read and fill, or none."}
-    )
+    feature_cache: str = field(default=FEATURE_CACHE, metadata={"help": "Folder of encoder features, or none."})
 
 
 def write_space(folder: Path, encoder: FeatureEncoder, catalogue: Catalogue) -> None:

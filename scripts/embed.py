@@ -33,9 +33,7 @@ class EmbedArguments:
     output: Path = field(metadata={"help": "Folder of the index."})
     shard_size: int = field(default=1000, metadata={"help": "Movies in a file; a killed run loses one file at most."})
     batch_size: int = field(default=32, metadata={"help": "Posters or plots encoded at a time."})
-    feature_cache: str = field(
-        default=FEATURE_CACHE, metadata={"help": "Folder of features to read and fill, or none."}
-    )
+    feature_cache: str = field(default=FEATURE_CACHE, metadata={"help": "Folder of encoder features, or none."})
 
 
 def main(arguments: list[str] | None = None) -> None:

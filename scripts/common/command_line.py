@@ -71,7 +71,7 @@ def load_model(name: str) -> tuple[PosterCLIPModel, PosterCLIPProcessor]:
 
 
 class CommandParser(HfArgumentParser):
-    """A parser of dataclasses whose help a person can read: each flag once, and whose defaults are said where there are any.
+    """A parser of dataclasses whose help lists each flag once.
 
     Args:
         classes: dataclasses whose fields are the flags. Fields that a class inherits from transformers'
@@ -98,7 +98,7 @@ class CommandParser(HfArgumentParser):
                     action.help = argparse.SUPPRESS
 
     def add_argument(self, *names: str, **options: Any) -> Any:
-        """As in argparse, without the second spelling (`--a-b` of `--a_b`) and the `--no_` flags that transformers add."""
+        """As in argparse, without the second spelling `--a-b` of `--a_b` and the `--no_` flags of transformers."""
         if names[0].startswith("--no_"):
             return None
         return super().add_argument(*(name for name in names if "-" not in name.lstrip("-")), **options)

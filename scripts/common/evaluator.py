@@ -60,9 +60,7 @@ class PoolArguments:
         default=None, metadata={"help": "For the legacy protocol: what the model was trained on, if not recorded."}
     )
     batch_size: int = field(default=32, metadata={"help": "Posters or plots encoded at a time."})
-    feature_cache: str = field(
-        default=FEATURE_CACHE, metadata={"help": "Folder of features to read and fill, or none."}
-    )
+    feature_cache: str = field(default=FEATURE_CACHE, metadata={"help": "Folder of encoder features, or none."})
 
 
 @dataclass
