@@ -1,0 +1,77 @@
+"""Fill the tables of README.md and docs/ from the files in results/.
+
+    python scripts/experiments/doc_tables.py
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from processing.reporting.tables import (
+    ablation_rows,
+    format_table,
+    leak_rows,
+    matching_rows,
+    pool_rows,
+    pool_size_rows,
+    seed_rows,
+)
+from scripts.benchmarks.training import tables as benchmark_tables
+from scripts.experiments.ablations import table
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "results"
+PLACE = re.compile(r"<!-- table: ([\w ]+) -->\n.*?<!-- end -->", re.DOTALL)
+
+TABLES: dict[str, Callable[[], str]] = {
+    "demo": lambda: format_table(pool_rows(_load("demo")["metrics"])),
+    "legacy": lambda: format_table(seed_rows(_load("ablations/seed")["legacy_protocol"])),
+    "seed pool": lambda: format_table(pool_rows(_load("ablations/seed")["metrics"])),
+    "leaks": lambda: format_table(leak_rows(_load("leaks"))),
+    "ablations": lambda: format_table(ablation_rows(table(RESULTS / "ablations"))),
+    "pool sizes": lambda: format_table(pool_size_rows(_load("ablations/best")["pool_sizes"])),
+    "one to one": lambda: format_table(matching_rows(_load("ablations/best")["one_to_one"])),
+    **{
+        name: lambda name=name: benchmark_tables(_load(f"{name.replace(' ', '_')}"))
+        for name in ("benchmark", "gradient_cache", "retrieval_benchmark", "search_benchmark")
+    },
+}
+
+
+def pages() -> list[Path]:
+    """Returns the pages that hold tables."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def fill(page: str) -> str:
+    """Returns a page with its tables made anew.
+
+    Raises:
+        ValueError: there is no table of a name.
+    """
+
+    def table_of(place: re.Match[str]) -> str:
+        name = place[1]
+        if name not in TABLES:
+            raise ValueError(f"There is no table {name!r}; there are {', '.join(TABLES)}.")
+        return f"<!-- table: {name} -->\n\n{TABLES[name]()}\n\n<!-- end -->"
+
+    return PLACE.sub(table_of, page)
+
+
+def main() -> None:
+    """Fill the tables of every page."""
+    for page in pages():
+        page.write_text(fill(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def _load(name: str) -> dict[str, Any]:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
