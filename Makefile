@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
+# Two processes with as many threads as there are processors: threads that spin while they wait would be in the way.
+PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
@@ -31,13 +33,16 @@ demo: install ## train, evaluate and load a model on the embedded stories
 		"A cat in a pair of boots talks his poor master into a castle and a royal marriage." \
 		"A captain hunts the white whale that took his leg." \
 		"A count leaves his castle in the mountains for London."
+	touch $(DEMO)/.made
 
-# Two processes with as many threads as there are processors: threads that spin while they wait would be in the way.
-test: install ## run every test that needs no other data
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+$(DEMO)/.made:
+	$(MAKE) demo
+
+test: install $(DEMO)/.made ## run every test that needs no other data
+	POSTERCLIP_DEMO=$(CURDIR)/$(DEMO) $(PYTEST)
 
 test-fast: install ## run the tests that take no more than a few seconds
-	$(BIN)/python -m pytest -m 'not slow'
+	$(PYTEST) -m 'not slow and not browser'
 
 check: install ## lint, formatting, types
 	$(BIN)/ruff check .

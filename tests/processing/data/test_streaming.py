@@ -231,7 +231,7 @@ class TestShares:
         write_shards(tmp_path / "movies", in_shards(9, 2, 1))
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
         command = [*launch, "-m", "tests.processing.data.stream_run", str(tmp_path / "movies"), str(tmp_path / "run")]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-3000:]
         for index in range(2):
             share = stream(str(tmp_path / "movies"), process_index=index, processes=2)
