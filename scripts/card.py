@@ -5,48 +5,49 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from processing.reporting.model_card import HUB_NAME, eval_results, fill_card
-from processing.reporting.results import read_evaluation
+from processing.reporting.results import read_evaluation, read_evaluations
 from scripts.common.command_line import USER_ERRORS, parse, quiet_libraries, stop
 from scripts.common.evaluator import RESULTS
-from scripts.experiments.ablations import table
 
 NAME = re.compile(r"[\w./ -]+")
 
 
 @dataclass
 class CardArguments:
-    """What to write where."""
+    """The card and its tables."""
 
     name: str | None = field(
-        default=None, metadata={"help": "The Hub repository that the card's example loads; the folder by default."}
+        default=None,
+        metadata={"help": "The Hub repository in the card's example; the folder by default."},
     )
     dataset: str | None = field(
         default=None,
-        metadata={"help": "The catalogue's name on the Hub, if it is there: for .eval_results beside the card."},
+        metadata={"help": "The catalogue's name on the Hub: writes .eval_results beside the card."},
     )
-    beside: Path | None = field(
-        default=None, metadata={"help": "Results of scripts/ablations.py on the same pool, for a table of them."}
+    beside: list[Path] = field(
+        default_factory=list,
+        metadata={"help": "Results files of other models or settings on the same pool, for a table in this order."},
     )
     output: Path | None = field(default=None, metadata={"help": "The card; README.md beside the weights by default."})
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Fill the card."""
+    """Read the results and write the card."""
     quiet_libraries()
     options, rest = parse((CardArguments,), arguments, positional="results", description=__doc__)
     source = Path(rest.results)
     try:
         results = read_evaluation(source / RESULTS if source.is_dir() else source)
         if options.dataset and not HUB_NAME.fullmatch(options.dataset):
-            raise ValueError(f"dataset: {options.dataset} is no name on the Hub, as someone/movies is.")
+            raise ValueError(f"dataset: {options.dataset} is no name on the Hub, such as someone/movies.")
         if options.name and not NAME.fullmatch(options.name):
             raise ValueError(
-                f"name: {options.name} is neither a name on the Hub, as someone/posterclip is, nor a path."
+                f"name: {options.name} is neither a name on the Hub, such as someone/posterclip, nor a path."
             )
         if not options.output and not Path(results["model"]).is_dir():
-            raise ValueError(f"{results['model']} is no folder: name by --output where the card shall be.")
+            raise ValueError(f"{results['model']} is no folder: give the card's path by --output.")
         output = options.output or Path(results["model"]) / "README.md"
-        beside = table(options.beside) if options.beside else None
+        beside = read_evaluations(options.beside) if options.beside else None
         output.write_text(fill_card(results, options.name or results["model"], beside), encoding="utf-8")
         if options.dataset:
             entries = output.parent / ".eval_results" / "posterclip.yaml"

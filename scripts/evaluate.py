@@ -8,13 +8,11 @@ from pathlib import Path
 
 from processing.catalogue.catalogue import Catalogue
 from processing.evaluation.distances import check_format, write_distances
-from processing.reporting.report import draw_comparison, write_comparison, write_page, write_pictures
+from processing.reporting.report import PAGE, write_comparison, write_report
 from processing.reporting.results import write_results
 from processing.reporting.tables import comparison_rows, format_tables, report_tables
 from scripts.common.command_line import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, stop
 from scripts.common.evaluator import RESULTS, Evaluation, Evaluator, PoolArguments, compare
-
-PAGE = "index.html"
 
 
 @dataclass
@@ -85,8 +83,7 @@ def evaluate(judge: Evaluator, folder: Path, report: ReportArguments) -> Evaluat
     (folder / "tables.md").write_text(f"{tables}\n", encoding="utf-8")
     (folder / PAGE).unlink(missing_ok=True)  # of an evaluation before this one
     if report.page:
-        pictures = write_pictures(folder, judge.movies, embeds, evaluation.pool, evaluation.results)
-        write_page(folder / PAGE, evaluation.results, pictures)
+        write_report(folder, judge.movies, embeds, evaluation.pool, evaluation.results)
     if report.distances:
         write_distances(report.distances, *embeds, judge.movies["id"][:])
         print(f"\nThe distances of all posters and plots are in {report.distances}")
@@ -103,7 +100,7 @@ def report_comparison(one: Evaluation, other: Evaluation, folder: Path, page: bo
     write_results(folder / RESULTS, comparison)
     (folder / "tables.md").write_text(f"{tables}\n", encoding="utf-8")
     if page:
-        write_comparison(folder / PAGE, comparison, draw_comparison(folder, comparison, (one.pool, other.pool)))
+        write_comparison(folder, comparison, (one.pool, other.pool))
     print(f"\nThe comparison is in {folder / PAGE if page else folder}")
 
 

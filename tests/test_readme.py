@@ -11,18 +11,19 @@ import pytest
 from PIL import Image
 
 from processing.reporting.model_card import fill_card
+from processing.reporting.results import read_evaluations
 from processing.reporting.tables import (
     ablation_rows,
     format_table,
     leak_rows,
-    matching_rows,
+    legacy_protocol_rows,
+    one_to_one_rows,
     pool_rows,
     pool_size_rows,
-    seed_rows,
 )
 from processing.stories import read_stories
 from scripts.benchmarks.training import cell, tables
-from scripts.experiments.ablations import table
+from scripts.experiments.ablations import result_files
 from tests.elsewhere import run_without_clone
 from tests.tiny import tiny_model, tiny_processor
 
@@ -31,6 +32,7 @@ RESULTS = ROOT / "results"
 README, CARD, TABLES = (
     (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "model_card.md", "results/README.md")
 )
+ABLATIONS = read_evaluations(result_files(RESULTS / "ablations"))
 EXAMPLES = re.findall(r"```python\n(.*?)```", README + CARD, re.DOTALL)
 
 
@@ -76,7 +78,7 @@ def load(name: str) -> dict:
 def test_the_tables_of_the_demo_and_of_the_seeds_recipe_are_those_of_their_result_files():
     seed = load("ablations/seed")
     assert format_table(pool_rows(load("demo")["metrics"])) in README
-    assert format_table(seed_rows(seed["legacy_protocol"])) in README
+    assert format_table(legacy_protocol_rows(seed["legacy_protocol"])) in README
     assert format_table(pool_rows(seed["metrics"])) in TABLES
 
 
@@ -91,15 +93,15 @@ def test_the_audits_tables_are_those_of_its_result_file():
 
 
 def test_the_ablations_tables_are_those_of_their_result_files():
-    assert format_table(ablation_rows(table(RESULTS / "ablations"))) in README
+    assert format_table(ablation_rows(ABLATIONS)) in README
     best = load("ablations/best")
     assert format_table(pool_size_rows(best["pool_sizes"])) in TABLES
-    assert format_table(matching_rows(best["one_to_one"])) in TABLES
+    assert format_table(one_to_one_rows(best["one_to_one"])) in TABLES
 
 
 def test_the_card_is_what_its_results_fill():
     best = load("ablations/best")
-    assert fill_card(best, "runs/posterclip", table(RESULTS / "ablations")) == CARD
+    assert fill_card(best, "runs/posterclip", ABLATIONS) == CARD
 
 
 def ways_to_write(value: Any) -> Iterator[str]:

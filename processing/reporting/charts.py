@@ -1,8 +1,9 @@
-"""Charts of one evaluation, in the colours of the contact sheet, each legible 340 pixels wide."""
+"""Charts of one evaluation and of two models side by side, each legible at a width of 340 pixels."""
 
 from __future__ import annotations
 
 import textwrap
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,26 +13,26 @@ from matplotlib import style
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from processing.evaluation.retrieval import PoolResult
 from processing.pair_retrieval.measures import RECALL_AT
-from processing.pair_retrieval.ranking import DIRECTIONS, Embeddings
-
-from .contact_sheet import CARD, INK, LINE, SOFT
+from processing.pair_retrieval.ranking import DIRECTIONS, Embeddings, Ranks
 
 WIDTH = 5.0  # inches; with text of 11 points a chart 340 pixels wide has letters of 10
 DPI = 216  # 1080 pixels: twice what a page shows
 CELLS = 400  # rows and columns of a heat map, at most: with more a page shows no single one
 SHOWN_GROUPS = 20
 CHANCE = "chance"
+CARD, LINE, INK, SOFT = "#ffffff", "#dedad2", "#26241f", "#7a756b"
+RIGHT, MISSED = "#1f7a4d", "#a6502a"
 # Blue and amber differ in lightness too, and each direction has a marker of its own.
 COLOURS = {"image_to_text": "#1f5f99", "text_to_image": "#d98b16"}
 SHADES = {"image_to_text": ["#0f3a63", "#2f78b7", "#86b6dd"], "text_to_image": ["#7d4a05", "#d98b16", "#eec078"]}
 MARKERS = {"image_to_text": "o", "text_to_image": "D"}
-WAYS = {"image_to_text": "poster to plot", "text_to_image": "plot to poster"}
-HEAT = LinearSegmentedColormap.from_list("near", ["#0b2545", "#1f5f99", "#7fb0d2", "#dfe6e4", "#f7f4ee"])
+DIRECTION_NAMES = {"image_to_text": "poster to plot", "text_to_image": "plot to poster"}
+HEAT_MAP = LinearSegmentedColormap.from_list("near", ["#0b2545", "#1f5f99", "#7fb0d2", "#dfe6e4", "#f7f4ee"])
 STYLE: dict[str, Any] = {
     **{"font.family": "DejaVu Sans", "font.size": 11, "text.color": INK, "text.parse_math": False},
     **{"figure.facecolor": CARD, "axes.facecolor": CARD, "axes.edgecolor": LINE, "axes.labelcolor": INK},
@@ -43,7 +44,7 @@ styled = style.context(["default", STYLE])
 
 
 def new_figure(title: str, height: float) -> Figure:
-    """An empty figure with its title, `height` in inches."""
+    """Returns an empty figure with its title, `height` in inches."""
     figure = Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.08))
     lines = textwrap.fill(title, 44)
     figure.suptitle(lines, x=0.02, ha="left", fontsize=12.5, fontweight="bold", color=INK)
@@ -52,12 +53,14 @@ def new_figure(title: str, height: float) -> Figure:
 
 @styled
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG: the same figure, the same bytes."""
-    figure.savefig(path, dpi=DPI, format="png", metadata={"Software": None})
+    """Writes a figure as PNG; the same figure gives the same bytes. A letter that the font lacks becomes a box."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
+        figure.savefig(path, dpi=DPI, format="png", metadata={"Software": None})
 
 
 def block_means(embeds: Embeddings, size: int) -> NDArray[np.float64]:
-    """The mean of each `size` rows, the last of those that are left: (ceil(rows / size), dim).
+    """Returns the mean of each block of `size` rows, (ceil(rows / size), dim); the last block may be smaller.
 
     The dot product of two such means is the mean of the dot products between their rows.
 
@@ -72,9 +75,9 @@ def block_means(embeds: Embeddings, size: int) -> NDArray[np.float64]:
 
 @styled
 def distance_matrix(images: Embeddings, texts: Embeddings) -> Figure:
-    """A heat map of the distances -cosine of posters (rows) to plots (columns), the right pairs on the diagonal.
+    """Draws a heat map of the distances -cosine of posters (rows) to plots (columns), right pairs on the diagonal.
 
-    Where there are more than 400 movies, a cell is the mean over a block of equally many posters and plots.
+    With more than 400 movies a cell is the mean over a block of equally many posters and plots.
 
     Args:
         images, texts: (movies, dim), L2-normalised, in the same order.
@@ -85,7 +88,7 @@ def distance_matrix(images: Embeddings, texts: Embeddings) -> Figure:
     axes = figure.add_subplot()
     ends = np.quantile(distances, [0.0005, 0.9995])
     extent = (0, len(texts), len(images), 0)
-    drawn = axes.imshow(distances, cmap=HEAT, vmin=ends[0], vmax=ends[1], extent=extent)
+    drawn = axes.imshow(distances, cmap=HEAT_MAP, vmin=ends[0], vmax=ends[1], extent=extent)
     axes.grid(False)
     axes.set(xlabel="plot (number in the split)", ylabel="poster (number in the split)")
     of = "" if size == 1 else f", mean of {size} by {size}"
@@ -95,7 +98,7 @@ def distance_matrix(images: Embeddings, texts: Embeddings) -> Figure:
 
 
 def rank_bins(pool_size: int) -> list[tuple[int, int]]:
-    """Ranges of ranks, (first, last), that end at 1, 2, 5, 10, 20, 50 and so on, the last at the pool's size.
+    """Returns ranges of ranks, (first, last), that end at 1, 2, 5, 10, 20, 50 and so on, and at the pool's size.
 
     Example:
         >>> rank_bins(12)
@@ -108,19 +111,19 @@ def rank_bins(pool_size: int) -> list[tuple[int, int]]:
 
 @styled
 def rank_histogram(pool: PoolResult) -> Figure:
-    """At which ranks the right answers came, in ranges, both directions, with what a random order would give.
+    """Draws the share of right answers by range of ranks, both directions, beside that of a random order.
 
     The pool has one right answer to each query.
     """
     size = len(pool.text_ids)
     bins = rank_bins(size)
-    figure = new_figure("Where the right answer came", 1.5 + 0.36 * len(bins))
+    figure = new_figure("Rank of the right answer", 1.5 + 0.36 * len(bins))
     axes = figure.add_subplot()
     places = np.arange(len(bins))
     for shift, direction in zip((-0.2, 0.2), DIRECTIONS, strict=True):
         ranks = getattr(pool, direction)
         shares = [np.mean((ranks >= first) & (ranks <= last)) for first, last in bins]
-        axes.barh(places + shift, shares, 0.36, color=COLOURS[direction], label=WAYS[direction])
+        axes.barh(places + shift, shares, 0.36, color=COLOURS[direction], label=DIRECTION_NAMES[direction])
     expected = [(last - first + 1) / size for first, last in bins]
     axes.vlines(expected, places - 0.45, places + 0.45, INK, ":", linewidth=1.8, label=CHANCE)
     labels = [f"{first:,}" if first == last else f"{first:,}\u2013{last:,}" for first, last in bins]
@@ -135,12 +138,12 @@ def rank_histogram(pool: PoolResult) -> Figure:
 
 @styled
 def pool_size_curves(sizes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
-    """R@1, R@5 and R@10 against the size of the pool, one panel a direction, chance dotted.
+    """Draws R@1, R@5 and R@10 against the size of the pool, one panel a direction, chance dotted.
 
     Args:
-        sizes: by direction, what `pool_size_metrics` returns.
+        sizes: by direction, the result of `pool_size_metrics`.
     """
-    figure = new_figure("The larger the pool, the harder", 5.8)
+    figure = new_figure("R@k by the size of the pool", 5.8)
     panels: NDArray[Any] = figure.subplots(2, 1, sharex=True, sharey=True)
     for axes, direction in zip(panels, DIRECTIONS, strict=True):
         at, label = [int(size) for size in sizes[direction]], -0.09
@@ -151,11 +154,11 @@ def pool_size_curves(sizes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Fi
             axes.plot(at, expected, color=colour, linestyle=":", linewidth=1.6)
             label = max(label + 0.09, found[-1])
             axes.annotate(f"R@{k}", (at[-1], label), (7, 0), textcoords="offset points", va="center")
-        axes.set_title(WAYS[direction], loc="left", fontsize=11, color=SOFT)
+        axes.set_title(DIRECTION_NAMES[direction], loc="left", fontsize=11, color=SOFT)
         axes.set_xscale("log")
         axes.set_ylim(0, 1)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes.set_ylabel("found")
+        axes.set_ylabel("R@k")
         if len(at) <= 6:
             axes.set_xticks(at, [f"{size:,}" for size in at])
             axes.xaxis.set_minor_locator(NullLocator())
@@ -165,14 +168,14 @@ def pool_size_curves(sizes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Fi
 
 @styled
 def group_recalls(groups: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, Any], title: str) -> Figure:
-    """R@10 of each group with its interval, both directions, beside the whole pool's and chance.
+    """Draws R@10 of each group with its interval, both directions, beside that of the whole pool and chance.
 
     Only the first twenty groups are drawn.
 
     Args:
-        groups: by direction, what `recall_by_group` returns; the same groups both ways.
+        groups: by direction, the result of `recall_by_group`; the same groups in both.
         metrics: `PoolResult.summary()`.
-        title: above it.
+        title: of the chart.
     """
     labels = list(groups[DIRECTIONS[0]])[:SHOWN_GROUPS]
     figure = new_figure(title, 1.7 + 0.36 * len(labels))
@@ -183,7 +186,7 @@ def group_recalls(groups: Mapping[str, Mapping[str, Any]], metrics: Mapping[str,
         shares = np.array([group["R@10"] for group in found])
         spans = np.abs(np.array([group["interval"] for group in found]).T - shares)
         look: dict[str, Any] = {"color": COLOURS[direction], "fmt": MARKERS[direction], "markersize": 5}
-        axes.errorbar(shares, places + shift, xerr=spans, elinewidth=1.6, label=WAYS[direction], **look)
+        axes.errorbar(shares, places + shift, xerr=spans, elinewidth=1.6, label=DIRECTION_NAMES[direction], **look)
         axes.axvline(metrics[direction]["R@10"], color=COLOURS[direction], linewidth=1.2, alpha=0.6)
     axes.axvline(metrics["chance"][DIRECTIONS[0]]["R@10"], color=INK, linestyle=":", linewidth=1.6, label=CHANCE)
     counts = [groups[DIRECTIONS[0]][label]["count"] for label in labels]
@@ -197,8 +200,60 @@ def group_recalls(groups: Mapping[str, Mapping[str, Any]], metrics: Mapping[str,
     return figure
 
 
+@styled
+def differences_chart(differences: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
+    """Draws the differences of the metrics that are shares, in percentage points, with their intervals.
+
+    Ranks have another unit and stay in the table.
+
+    Args:
+        differences: by direction and metric, `difference` and `interval` [low, high].
+    """
+    names = [name for name in differences[DIRECTIONS[0]] if not name.endswith("rank")]
+    figure = new_figure("Gain of the second model over the first", 1.8 + 0.45 * len(names))
+    axes = figure.add_subplot()
+    places = np.arange(len(names))
+    for shift, direction in zip((-0.16, 0.16), DIRECTIONS, strict=True):
+        found = [differences[direction][name] for name in names]
+        middle = 100 * np.array([each["difference"] for each in found])
+        spans = np.abs(100 * np.array([each["interval"] for each in found]).T - middle)
+        look: dict[str, Any] = {"color": COLOURS[direction], "fmt": MARKERS[direction], "markersize": 6}
+        axes.errorbar(middle, places + shift, xerr=spans, elinewidth=2, label=DIRECTION_NAMES[direction], **look)
+    axes.axvline(0, color=INK, linewidth=1.2)
+    axes.set_yticks(places, names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlabel("difference in percentage points, with 95 % interval")
+    legend_below(figure)
+    return figure
+
+
+@styled
+def rank_against_rank(ranks: tuple[Ranks, Ranks], direction: str, pool_size: int) -> Figure:
+    """Draws each query's rank by the second model against that by the first; below the diagonal the second is better.
+
+    The area of a dot grows with the queries that share it.
+    """
+    first, second = ranks
+    figure = new_figure(f"Ranks by both models, {DIRECTION_NAMES[direction]}", 4.9)
+    axes = figure.add_subplot()
+    pairs, shared = np.unique(np.stack([first, second]), axis=1, return_counts=True)
+    axes.scatter(pairs[0], pairs[1], s=20 * shared**0.75, color=COLOURS[direction], alpha=0.55, linewidths=0)
+    axes.plot([1, pool_size], [1, pool_size], color=INK, linewidth=1.2)
+    ends = 0.8, pool_size * 1.25
+    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda rank, _: f"{rank:,.0f}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.set(xlabel="rank by the first model", ylabel="rank by the second model")
+    counts = {"second better": second < first, "first": first < second, "equal": first == second}
+    axes.set_title(
+        ", ".join(f"{who}: {queries.sum():,}" for who, queries in counts.items()), loc="left", fontsize=10, color=SOFT
+    )
+    return figure
+
+
 def legend_below(figure: Figure) -> None:
-    """One legend for the figure, under its axes, chance last."""
+    """Adds one legend for the figure under its axes, chance last."""
     entries = sorted(
         zip(*figure.axes[0].get_legend_handles_labels(), strict=True), key=lambda entry: entry[1] == CHANCE
     )

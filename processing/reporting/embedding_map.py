@@ -1,4 +1,4 @@
-"""A map of the space that posters and plots share."""
+"""A map of the embeddings of posters and plots."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ from threadpoolctl import threadpool_limits
 
 from processing.pair_retrieval.ranking import Embeddings
 
-from .charts import legend_below, new_figure, styled
-from .contact_sheet import INK, SOFT
+from .charts import INK, SOFT, legend_below, new_figure, styled
 
-MOVIES = 2000
-FEW = 30  # points, of which t-SNE makes no map
+MOVIES = 300  # that are drawn at most: t-SNE of all of a large split takes minutes
+FEW = 30  # points, too few for t-SNE
 LINKS = 6
-# Okabe and Ito's colours for all kinds of sight, but the yellow, which is too pale on white.
+# Okabe and Ito's colours for all kinds of colour vision, without the yellow, which is too pale on white.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")
 OTHERS = "#cbc6bc"
 
 
 def to_plane(embeds: Embeddings) -> NDArray[np.float64]:
-    """Two coordinates for each row of (rows, dim): t-SNE of the 50 main components, or the first two of few rows.
+    """Returns two coordinates for each row of (rows, dim): t-SNE of 50 principal components; of few rows the first two.
 
     t-SNE ([van der Maaten and Hinton 2008](https://jmlr.org/papers/v9/vandermaaten08a.html)) keeps neighbours
-    together; distances between far groups say nothing. The same rows have the same places on the same machine.
+    together; distances between far groups mean nothing. The same rows get the same places on the same machine.
     """
     if not np.ptp(embeds, axis=0).any():  # a model that has collapsed
         return np.zeros((len(embeds), 2))
@@ -37,15 +36,15 @@ def to_plane(embeds: Embeddings) -> NDArray[np.float64]:
     if len(embeds) < FEW:
         return reduced[:, :2]
     perplexity = min(30, (len(embeds) - 1) / 3)
-    with threadpool_limits(1):  # several threads sum in any order, and t-SNE makes much of a last bit
+    with threadpool_limits(1):  # several threads sum in any order, and t-SNE amplifies differences in the last bit
         return TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(reduced)
 
 
 @styled
 def embedding_map(images: Embeddings, texts: Embeddings, genres: Sequence[Sequence[str]]) -> Figure:
-    """Posters and plots on one plane, in the colours of the six most frequent genres, a few pairs linked.
+    """Draws posters and plots on one plane, in the colours of the six most frequent genres, with a few pairs linked.
 
-    A movie has the colour of the first of its genres that has one. Of more than 2,000 movies, 2,000 are drawn, spread
+    A movie has the colour of the first of its genres that has one. Of more than 300 movies, 300 are drawn, spread
     evenly.
 
     Args:
@@ -71,6 +70,6 @@ def embedding_map(images: Embeddings, texts: Embeddings, genres: Sequence[Sequen
         axes.scatter([], [], s=42, color=colour, label=name if len(name) <= 16 else f"{name[:15]}…")
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    axes.set_xlabel("nearness is likeness; the axes have no unit", color=SOFT)
+    axes.set_xlabel("near points are similar; the axes have no unit", color=SOFT)
     legend_below(figure)
     return figure

@@ -1,4 +1,4 @@
-"""The card of a model, filled from the results of its evaluation and from nothing else."""
+"""The model card, filled from the results of an evaluation and from nothing else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROCEDURE = {
     "optim": "optimizer",
     "num_train_epochs": "epochs",
     "per_device_train_batch_size": "batch size per device",
-    "poster_text_dropout": "share of posters that show no words",
+    "poster_text_dropout": "dropout of poster text",
     "metric_for_best_model": "best epoch by (validation)",
     "seed": "seed",
 }
@@ -33,15 +33,15 @@ HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def fill_card(results: Mapping[str, Any], name: str, beside: Mapping[str, Mapping[str, Any]] | None = None) -> str:
-    """The model card: YAML with a model-index, and what a reader wants to know.
+    """Returns the model card: YAML with a model-index, and markdown.
 
     Args:
-        results: what `scripts/evaluate.py` wrote.
+        results: of `scripts/evaluate.py`.
         name: the Hub repository or folder that the example loads.
         beside: results of other models or settings on the same pool, by their labels, for a table.
 
     Raises:
-        ValueError: those are of other data.
+        ValueError: they are of other data.
     """
     if beside:
         check_same_data({results["model"]: results, **beside})
@@ -52,9 +52,9 @@ def fill_card(results: Mapping[str, Any], name: str, beside: Mapping[str, Mappin
         card_data(results),
         template_path=str(TEMPLATE),
         name=name,
-        reads=model.get("use_poster_text"),
+        use_poster_text=model.get("use_poster_text"),
         char_ngram_dim=model.get("char_ngram_dim"),
-        judged=f"{metrics['pool']['image_to_text']:,} movies of `{data}` ({split}) as pool{hidden(results)}.",
+        pool=f"{metrics['pool']['image_to_text']:,} movies of `{data}` ({split}) as pool{hidden(results)}.",
         seen=results.get("seen"),
         pool_table=format_table(pool_rows(metrics)),
         size_table=format_table(pool_size_rows(results["pool_sizes"])),
@@ -66,7 +66,7 @@ def fill_card(results: Mapping[str, Any], name: str, beside: Mapping[str, Mappin
 
 
 def card_data(results: Mapping[str, Any]) -> ModelCardData:
-    """What the Hub reads off a card; the evaluation as a model-index, rounded to four digits."""
+    """Returns the metadata of the card, with the evaluation as a model-index, rounded to four digits."""
     data, split = public_name(results["catalogue"]["source"]), results["split"]
     training = results["training"]
     encoders = [training["model"][f"{side}_model_name_or_path"] for side in ("vision", "text")] if training else []
@@ -98,7 +98,7 @@ def card_data(results: Mapping[str, Any]) -> ModelCardData:
 
 
 def eval_results(results: Mapping[str, Any], dataset: str) -> str:
-    """The same evaluation in the form of a repository's `.eval_results/*.yaml`, for a dataset of the Hub."""
+    """Returns the evaluation as the content of `.eval_results/*.yaml`, for a dataset of the Hub."""
     entries = [
         EvalResultEntry(
             dataset_id=dataset,
@@ -114,7 +114,7 @@ def eval_results(results: Mapping[str, Any], dataset: str) -> str:
 
 
 def training_facts(training: Mapping[str, Any]) -> dict[str, Any]:
-    """What is told of a training: on what, how, with how much."""
+    """Returns the facts of a training: data, procedure, time and machine."""
     catalogue, model, arguments = training["catalogue"], training["model"], training["arguments"]
     movies = [f"{catalogue['rows'][split]:,} ({split})" for split in training["train_splits"] if "rows" in catalogue]
     procedure = {
@@ -139,18 +139,18 @@ def training_facts(training: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def hidden(results: Mapping[str, Any]) -> str:
-    """What was hidden from the model, as the end of a phrase.
+    """Returns what was hidden from the model, as the end of a phrase.
 
     Example:
         >>> hidden({"mask_titles": True, "remove_poster_text": False})
         ', titles masked in the plots'
     """
-    told = {"mask_titles": "titles masked in the plots", "remove_poster_text": "lettering blanked on the posters"}
-    return "".join(f", {words}" for name, words in told.items() if results[name])
+    names = {"mask_titles": "titles masked in the plots", "remove_poster_text": "poster text painted over"}
+    return "".join(f", {words}" for name, words in names.items() if results[name])
 
 
 def public_name(source: str) -> str:
-    """A Hub name as it is; of a path its last part: where it lies on a disk is nobody's business.
+    """Returns a Hub name as it is, and the last part of a path: a card tells no path of a disk.
 
     Example:
         >>> public_name("google/vit-base-patch16-224"), public_name("/home/me/movies")

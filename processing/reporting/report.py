@@ -1,9 +1,7 @@
-"""The page of an evaluation: its pictures, and one HTML file that holds all there is to see."""
+"""The report of an evaluation or a comparison: charts as PNG files, and one HTML page with everything in it."""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +15,27 @@ from PIL import Image
 from processing.evaluation.retrieval import PoolResult
 from processing.pair_retrieval.ranking import DIRECTIONS, Embeddings
 
-from . import charts, comparison_charts, sheets, tables
+from . import tables
+from .answer_cards import Card, answer_cards, draw_cards, webp_uri
+from .charts import (
+    DIRECTION_NAMES,
+    differences_chart,
+    distance_matrix,
+    group_recalls,
+    pool_size_curves,
+    rank_against_rank,
+    rank_histogram,
+    save,
+)
 from .embedding_map import embedding_map
 
-QUALITY = 82  # of the page's copies of pictures, as WebP
-EVALUATION, COMPARISON = "evaluation.html", "comparison.html"
+PAGE = "index.html"
+EXAMPLES = 4  # cards in the picture examples.png
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture in a file: the section of the page it is for, what stands below it, and what it says in words."""
+class Chart:
+    """A chart in a PNG file, the section of the page that it stands in, its caption, and its content in words."""
 
     path: Path
     section: str
@@ -34,86 +43,78 @@ class Picture:
     alt: str
 
     def data_uri(self) -> str:
-        """The picture as the page holds it."""
-        buffer = io.BytesIO()
+        """Returns the chart as the page holds it."""
         with Image.open(self.path) as image:
-            image.convert("RGB").save(buffer, "WEBP", quality=QUALITY)
-        return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+            return webp_uri(image.convert("RGB"))
 
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
+        """Returns width and height in pixels."""
         with Image.open(self.path) as image:
             return image.size
 
 
-def write_pictures(
+def write_report(
     folder: Path,
     movies: Dataset,
     embeds: tuple[Embeddings, Embeddings],
     pool: PoolResult,
     results: Mapping[str, Any],
-) -> list[Picture]:
-    """Draw one evaluation into a folder as PNG files, in the order of the page.
+) -> None:
+    """Writes the page of one evaluation, its charts, and `examples.png` with a few posters and their best plots.
 
     Args:
         folder: is made if need be.
         movies: of the split, with the columns of a catalogue.
         embeds: of their posters and plots, (movies, dim) each, in the same order.
-        pool: what `evaluate_pool` makes of them.
-        results: what `results.json` holds, of which `metrics`, `pool_sizes` and `groups` are drawn.
+        pool: the result of `evaluate_pool` on them.
+        results: the content of `results.json`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    metrics, split, count = results["metrics"], results["split"], len(movies)
-    pictures: list[Picture] = []
+    cards = answer_cards(movies, embeds, pool)
+    title = f"Posters and their best of {len(movies):,} plots"
+    examples = cards["spread"][:: max(1, len(cards["spread"]) // EXAMPLES)][:EXAMPLES]
+    save(draw_cards(examples, title), folder / "examples.png")
+    write_page(folder / PAGE, results, draw_charts(folder, movies, embeds, pool, results), cards)
+
+
+def draw_charts(
+    folder: Path,
+    movies: Dataset,
+    embeds: tuple[Embeddings, Embeddings],
+    pool: PoolResult,
+    results: Mapping[str, Any],
+) -> list[Chart]:
+    """Draws the charts of one evaluation as PNG files and returns them in the order of the page.
+
+    The arguments are those of `write_report`.
+    """
+    metrics, count = results["metrics"], len(movies)
+    charts: list[Chart] = []
 
     def draw(name: str, section: str, figure: Figure, caption: str, alt: str) -> None:
         path = folder / f"{name}.png"
-        charts.save(figure, path)
-        pictures.append(Picture(path, section, caption, alt))
-
-    shown: dict[str, tuple[str, Any, str]] = {
-        "spread": (
-            "Posters",
-            sheets.spread_rows(count),
-            "Spread evenly over the split, whatever the model made of them.",
-        ),
-        "best": (
-            "The most clearly found posters",
-            sheets.best_rows(embeds, pool.image_to_text),
-            "By the rank of the right plot, then by the lead of the first. Chosen because they went well: no sample.",
-        ),
-        "worst": (
-            "The worst found posters",
-            sheets.worst_rows(pool.image_to_text),
-            "Right plot last. Chosen because they went badly: what the model cannot do.",
-        ),
-    }
-    for name, (which, rows, caption) in shown.items():
-        path = folder / f"sheet-{name}.png"
-        heading = f"{which} of the {split} split, each with its best of {count:,} plots"
-        sheets.draw_sheet(movies, embeds, pool, rows, heading).save(path)
-        alt = f"Contact sheet. {heading}: {_listed([movies[int(row)]['title'] or 'untitled' for row in rows])}."
-        pictures.append(Picture(path, name, caption, alt))
+        save(figure, path)
+        charts.append(Chart(path, section, caption, alt))
 
     draw(
         "ranks",
         "ranks",
-        charts.rank_histogram(pool),
-        "Bars to the right of the dotted line: more often than by chance. A good model fills the top.",
+        rank_histogram(pool),
+        "A bar beyond the dotted line is more than chance. A good model has long bars at the top.",
         f"Bar chart of ranks. {_recalls(metrics)}",
     )
     draw(
         "pool-sizes",
         "ranks",
-        charts.pool_size_curves(results["pool_sizes"]),
+        pool_size_curves(results["pool_sizes"]),
         "The same ranks in random parts of the pool that hold the right answer. Compare models at one size only.",
         f"Curves of recall that fall as the pool grows. {_recalls(metrics)}",
     )
     draw(
         "distances",
         "space",
-        charts.distance_matrix(*embeds),
-        "Dark is near. Right pairs lie on the diagonal; stripes are posters and plots that are near to everything.",
+        distance_matrix(*embeds),
+        "Dark is near. Right pairs lie on the diagonal. A stripe is a poster or plot that is near to everything.",
         f"Heat map of the distances of {count:,} posters to {count:,} plots, the right pairs on the diagonal.",
     )
     draw(
@@ -121,7 +122,7 @@ def write_pictures(
         "space",
         embedding_map(*embeds, movies["genres"][:]),
         "In two dimensions, by t-SNE (very few movies: by principal components). A movie has the colour of the first "
-        "of its genres in the legend; arrows lead from a few posters to their plots.",
+        "of its genres in the legend. Arrows lead from a few posters to their plots.",
         f"Scatter plot of posters and plots of {count:,} movies in the colours of their genres.",
     )
     notes = {
@@ -135,65 +136,58 @@ def write_pictures(
         draw(
             f"by-{kind}",
             "groups",
-            charts.group_recalls(groups, metrics, f"Found among the first ten, by {kind}"),
+            group_recalls(groups, metrics, f"Found among the first ten, by {kind}"),
             f"{note} In brackets the number of movies; the bars are 95 % Wilson intervals, wide where movies are few.",
             f"Dots with intervals. R@10 from poster to plot: {_listed(shares)}.",
         )
-    return pictures
+    return charts
 
 
-def draw_comparison(folder: Path, comparison: Mapping[str, Any], pools: tuple[PoolResult, PoolResult]) -> list[Picture]:
-    """Draw two models' differences and their ranks, query by query, into a folder as PNG files.
+def write_comparison(folder: Path, comparison: Mapping[str, Any], pools: tuple[PoolResult, PoolResult]) -> None:
+    """Writes the page of two models side by side, and its charts.
 
     Args:
         folder: is made if need be.
-        comparison: as in `write_comparison`.
+        comparison: `models`, two names; `results`, those of each; `differences` by direction and metric, the second
+            model's less the first's: `difference`, `interval` [low, high].
         pools: of the two models, over the same movies in the same order.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    words = comparison_words(comparison)
     path = folder / "differences.png"
-    charts.save(comparison_charts.differences_chart(comparison["differences"]), path)
-    words = " ".join(comparison_words(comparison))
-    pictures = [Picture(path, "differences", "An interval that crosses zero shows no difference.", f"Dots. {words}")]
+    save(differences_chart(comparison["differences"]), path)
+    alt = f"Dots with intervals. {' '.join(words)}"
+    charts = [Chart(path, "differences", "An interval that holds zero shows no difference.", alt)]
     for direction in DIRECTIONS:
         first, second = (getattr(pool, direction) for pool in pools)
         size = comparison["results"][0]["metrics"]["pool"][direction]
         path = folder / f"ranks-{direction.replace('_', '-')}.png"
-        charts.save(comparison_charts.rank_against_rank((first, second), direction, size), path)
+        save(rank_against_rank((first, second), direction, size), path)
         alt = (
-            f"Scatter plot of {len(first):,} queries, {charts.WAYS[direction]}: the second model is better in "
+            f"Scatter plot of {len(first):,} queries, {DIRECTION_NAMES[direction]}: the second model is better in "
             f"{(second < first).sum():,}, the first in {(first < second).sum():,}."
         )
-        caption = "Below the diagonal the second model ranks the right answer higher. Larger dots are more queries."
-        pictures.append(Picture(path, "differences", caption, alt))
-    return pictures
+        caption = "Below the diagonal the second model ranks the right answer higher. A larger dot is more queries."
+        charts.append(Chart(path, "differences", caption, alt))
+    _render(folder / PAGE, "comparison.html", charts=charts, comparison=comparison, words=words)
 
 
-def write_page(path: Path, results: Mapping[str, Any], pictures: Sequence[Picture]) -> None:
-    """Write an evaluation as one HTML file that asks for nothing outside it.
-
-    Args:
-        path: of the file.
-        results: what `results.json` holds.
-        pictures: those of `write_pictures`.
-    """
-    _render(path, EVALUATION, pictures, results=results, verdict=verdict(results))
-
-
-def write_comparison(path: Path, comparison: Mapping[str, Any], pictures: Sequence[Picture]) -> None:
-    """Write two models side by side as one HTML file that asks for nothing outside it.
+def write_page(
+    path: Path, results: Mapping[str, Any], charts: Sequence[Chart], cards: Mapping[str, Sequence[Card]]
+) -> None:
+    """Writes an evaluation as one HTML file that loads nothing from outside.
 
     Args:
         path: of the file.
-        comparison: `models`, two names; `results`, those of each; `differences` by direction and metric, the second's
-            less the first's: `difference`, `interval` [low, high].
-        pictures: those of `draw_comparison`.
+        results: the content of `results.json`.
+        charts: those of `draw_charts`.
+        cards: those of `answer_cards`, by part.
     """
-    _render(path, COMPARISON, pictures, comparison=comparison, words=comparison_words(comparison))
+    _render(path, "evaluation.html", charts=charts, cards=cards, results=results, summary=summary_sentence(results))
 
 
-def verdict(results: Mapping[str, Any]) -> str:
-    """One sentence with the numbers that matter most.
+def summary_sentence(results: Mapping[str, Any]) -> str:
+    """Returns one sentence with R@1 in both directions.
 
     Example:
         >>> way = {"R@1": 0.25}
@@ -205,13 +199,13 @@ def verdict(results: Mapping[str, Any]) -> str:
     metrics = results["metrics"]
     plots = _found_first(metrics, "image_to_text", "plot", "posters")
     posters = _found_first(metrics, "text_to_image", "poster", "plots")
-    hidden = {"mask_titles": "the titles masked in the plots", "remove_poster_text": "the lettering painted over"}
+    hidden = {"mask_titles": "the titles masked in the plots", "remove_poster_text": "the poster text painted over"}
     masks = [words for name, words in hidden.items() if results[name]]
     return f"{f'With {_listed(masks)}, it' if masks else 'It'} finds {plots}, and {posters}."
 
 
 def comparison_words(comparison: Mapping[str, Any]) -> list[str]:
-    """In words, by direction, in which metrics the interval of the difference excludes zero, and for whom."""
+    """Returns a sentence a direction: by which metrics a model is better, so that the interval excludes zero."""
     found = []
     for direction, differences in comparison["differences"].items():
         better: dict[str, list[str]] = {"second": [], "first": [], "neither": []}
@@ -226,7 +220,7 @@ def comparison_words(comparison: Mapping[str, Any]) -> list[str]:
         parts = [f"the {who} model is better by {_listed(names)}" for who, names in clear.items()]
         if better["neither"]:
             parts.append(f"no difference is shown by {_listed(better['neither'])}")
-        found.append(f"From {charts.WAYS[direction]}, {'; '.join(parts)}.")
+        found.append(f"From {DIRECTION_NAMES[direction]}, {'; '.join(parts)}.")
     return found
 
 
@@ -239,7 +233,7 @@ def _found_first(metrics: Mapping[str, Any], direction: str, right: str, queries
 
 def _recalls(metrics: Mapping[str, Any]) -> str:
     shares = [
-        f"{charts.WAYS[way]} {', '.join(f'{name} {metrics[way][name]:.1%}' for name in ('R@1', 'R@10'))}"
+        f"{DIRECTION_NAMES[way]} {', '.join(f'{name} {metrics[way][name]:.1%}' for name in ('R@1', 'R@10'))}"
         for way in DIRECTIONS
     ]
     return f"{_listed(shares).capitalize()}."
@@ -249,7 +243,7 @@ def _listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
-def _render(path: Path, template: str, pictures: Sequence[Picture], **content: Any) -> None:
+def _render(path: Path, template: str, **content: Any) -> None:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -257,8 +251,7 @@ def _render(path: Path, template: str, pictures: Sequence[Picture], **content: A
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    html = environment.get_template(template).render(
-        pictures=pictures, tables=tables, DIRECTIONS=DIRECTIONS, ways=charts.WAYS, listed=_listed, **content
-    )
+    page = environment.get_template(template)
+    html = page.render(tables=tables, DIRECTION_NAMES=DIRECTION_NAMES, listed=_listed, **content)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")

@@ -1,9 +1,9 @@
-"""Results are files: what was run, on what, with which code and versions, and what came out."""
+"""Results as JSON files, with the code, versions and machine that they were measured with."""
 
 import json
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -13,20 +13,20 @@ import torch
 
 CLONE = Path(__file__).parents[2]
 CODE = ("modeling", "processing", "scripts")
-OF_AN_EVALUATION = (
+EVALUATION_FIELDS = (
     *("model", "split", "mask_titles", "remove_poster_text", "catalogue", "data_fingerprint"),
     *("training", "metrics", "pool_sizes", "time"),
 )
 
 
 def versions() -> dict[str, str]:
-    """Versions of what numbers depend on."""
+    """Returns the versions of the packages that numbers depend on."""
     packages = ("accelerate", "datasets", "numpy", "pillow", "posterclip", "scipy", "torch", "transformers")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
 def code() -> dict[str, Any]:
-    """The git commit of this code, and whether files differ from it; no commit where it does not lie in a clone."""
+    """Returns the git commit of this code and whether files differ from it; the commit is None outside a clone."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", "-C", str(CLONE), *arguments], capture_output=True, text=True)
@@ -43,14 +43,14 @@ def code() -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """What it ran on."""
+    """Returns device, processor and number of threads."""
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else str(device)
     return {"device": name, "processor": platform.machine(), "threads": torch.get_num_threads()}
 
 
 def write_results(path: Path, results: Mapping[str, Any]) -> None:
-    """Write results as JSON, whole or not at all, with code, versions, machine and time added.
+    """Writes results as JSON, whole or not at all, with code, versions, machine and time added.
 
     Example:
         >>> import tempfile
@@ -74,10 +74,10 @@ def write_results(path: Path, results: Mapping[str, Any]) -> None:
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """What `write_results` wrote.
+    """Returns the content of a file of `write_results`.
 
     Raises:
-        ValueError: the file is not there or holds something else; the message names it.
+        ValueError: the file is absent or holds something else; the message names it.
     """
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
@@ -89,15 +89,26 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
-    """As `read_results`, of what `scripts/evaluate.py` wrote of one model."""
+    """Returns the evaluation of one model that `scripts/evaluate.py` wrote; ValueError names a file that is none."""
     results = read_results(path)
-    if missing := [name for name in OF_AN_EVALUATION if name not in results]:
-        raise ValueError(f"{path} holds no evaluation of a model: it says nothing of {', '.join(missing)}")
+    if missing := [name for name in EVALUATION_FIELDS if name not in results]:
+        raise ValueError(f"{path} holds no evaluation of a model: it lacks {', '.join(missing)}")
     return results
 
 
+def read_evaluations(files: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """Returns evaluations of the same data by their `label`, or by their model where they have none.
+
+    Raises:
+        ValueError: a file holds no evaluation, or two are of other data; the message names them.
+    """
+    found = {results.get("label", results["model"]): results for results in map(read_evaluation, files)}
+    check_same_data(found)
+    return found
+
+
 def check_same_data(results: Mapping[str, Mapping[str, Any]]) -> None:
-    """See that results by name can stand in one table: of the same split of the same movies.
+    """Checks that results by name can stand in one table: that they are of the same split of the same movies.
 
     Raises:
         ValueError: two are of other data; the message names them.
@@ -106,16 +117,16 @@ def check_same_data(results: Mapping[str, Mapping[str, Any]]) -> None:
         >>> whales = {"split": "test", "data_fingerprint": {"test": "3f"}}
         >>> check_same_data({"A": whales, "B": {**whales, "data_fingerprint": {"test": "a1"}}})
         Traceback (most recent call last):
-        ValueError: A and B were judged on other data: their fingerprints of test are 3f and a1
+        ValueError: A and B were evaluated on other data: their fingerprints of test are 3f and a1
     """
     (first, one), *others = results.items()
     for name, other in others:
         if one["split"] != other["split"]:
             splits = f"{one['split']} and {other['split']}"
-            raise ValueError(f"{first} and {name} were judged on other splits: {splits}")
+            raise ValueError(f"{first} and {name} were evaluated on other splits: {splits}")
         prints = [of["data_fingerprint"][of["split"]] for of in (one, other)]
         if prints[0] != prints[1]:
             told = " and ".join(of[:12] for of in prints)
             raise ValueError(
-                f"{first} and {name} were judged on other data: their fingerprints of {one['split']} are {told}"
+                f"{first} and {name} were evaluated on other data: their fingerprints of {one['split']} are {told}"
             )

@@ -1,4 +1,4 @@
-"""Results as tables: rows of text, and rows as markdown."""
+"""Results as rows of text, and rows as markdown tables."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ Table = tuple[str, list[list[str]]]
 
 
 def report_tables(results: Mapping[str, Any]) -> list[Table]:
-    """What an evaluation found, as headings with rows for `format_table`."""
+    """Returns the tables of an evaluation: headings with rows for `format_table`."""
     tables = [
         ("Every poster among all plots, and every plot among all posters", pool_rows(results["metrics"])),
         (
-            "The same ranks in smaller pools: what to expect of a random part that holds the right answer",
+            "The same ranks in smaller pools: expected values in a random part that holds the right answer",
             pool_size_rows(results["pool_sizes"]),
         ),
     ]
     if "one_to_one" in results:
-        heading = "The same pool, matched with the knowledge that every poster has one plot and every plot one poster"
-        tables.append((heading, matching_rows(results["one_to_one"])))
+        heading = "The same pool, matched one to one: given that every poster has one plot and every plot one poster"
+        tables.append((heading, one_to_one_rows(results["one_to_one"])))
     if "legacy_protocol" in results:
         heading = (
             "The course report's protocol: the arg-min along each dimension of one distance matrix over all movies"
         )
-        tables.append((heading, seed_rows(results["legacy_protocol"])))
+        tables.append((heading, legacy_protocol_rows(results["legacy_protocol"])))
     return tables
 
 
 def format_tables(tables: Sequence[Table]) -> str:
-    """Markdown tables under their headings.
+    """Returns markdown tables under their headings.
 
     Example:
         >>> print(format_tables([("Two plots", [["pool", "R@1"], ["plots", "50.00%"]])]))
@@ -46,9 +46,9 @@ def format_tables(tables: Sequence[Table]) -> str:
 
 
 def pool_rows(summary: Mapping[str, Any]) -> list[list[str]]:
-    """Rows for `format_table` from `PoolResult.summary()`, the chance line below each direction.
+    """Returns rows for `format_table` from `PoolResult.summary()`, the chance line below each direction.
 
-    Where the summary has `intervals` too, those of `bootstrap_intervals`, they stand between the two.
+    Where the summary has `intervals`, those of `bootstrap_intervals`, they stand between the two.
     """
     rows = [["direction (pool)", "R@1", "R@5", "R@10", "median rank", "mean rank", "MRR"]]
     for direction, answers in zip(DIRECTIONS, ("plots", "posters"), strict=True):
@@ -63,7 +63,7 @@ def pool_rows(summary: Mapping[str, Any]) -> list[list[str]]:
 
 
 def pool_size_rows(sizes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[list[str]]:
-    """Rows for `format_table` from `pool_size_metrics` of each direction, the chance of each size beside it."""
+    """Returns rows for `format_table` from `pool_size_metrics` of each direction, the chance of each size beside it."""
     recalls = [f"R@{k}" for k in RECALL_AT]
     rows = [["direction (pool)", *(cell for recall in recalls for cell in (recall, "chance"))]]
     for direction in DIRECTIONS:
@@ -74,7 +74,7 @@ def pool_size_rows(sizes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list
 
 
 def ablation_rows(results: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
-    """Rows for `format_table` from results on the same pool by label: recalls both ways in %, with intervals."""
+    """Returns rows for `format_table` from results on the same pool by label: recalls in %, with intervals."""
     heading = ["model"]
     for recall in ("R@1", "R@10"):
         heading += [f"{recall} poster to plot", f"{recall} plot to poster"]
@@ -89,17 +89,17 @@ def ablation_rows(results: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     return rows
 
 
-def seed_rows(protocol: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
-    """Rows for `format_table` from `legacy_protocol`."""
-    heading = ["movies (each sought among all)", "count", "image-to-text", "text-to-image"]
+def legacy_protocol_rows(protocol: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
+    """Returns rows for `format_table` from `legacy_protocol`."""
+    heading = ["movies (pool: all)", "count", "image-to-text", "text-to-image"]
     return [heading] + [
         [name, f"{group['count']:,}", *(f"{group[direction]:.2%}" for direction in DIRECTIONS)]
         for name, group in protocol.items()
     ]
 
 
-def matching_rows(summary: Mapping[str, Any]) -> list[list[str]]:
-    """Rows for `format_table` from `match_one_to_one`: those of the dual softmax, then of the assignment."""
+def one_to_one_rows(summary: Mapping[str, Any]) -> list[list[str]]:
+    """Returns rows for `format_table` from `match_one_to_one`: those of the dual softmax, then of the assignment."""
     (_, *names), *rows = pool_rows(summary["dual_softmax"])
     pairs = summary["dual_softmax"]["pool"][DIRECTIONS[0]]
     shares = {f"assignment ({pairs:,} pairs)": "right_pairs", "chance": "chance"}
@@ -109,7 +109,7 @@ def matching_rows(summary: Mapping[str, Any]) -> list[list[str]]:
 
 
 def group_rows(kind: str, groups: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
-    """Rows for `format_table` from the groups of one kind, by direction, of `group_metrics`."""
+    """Returns rows for `format_table` from the groups of one kind, by direction, of `group_metrics`."""
     rows = [[kind, "movies", *(cell for way in DIRECTIONS for cell in (f"R@10 {_way(way)}", "95% interval"))]]
     for label, group in groups[DIRECTIONS[0]].items():
         cells = []
@@ -121,7 +121,7 @@ def group_rows(kind: str, groups: Mapping[str, Mapping[str, Any]]) -> list[list[
 
 
 def comparison_rows(comparison: Mapping[str, Any]) -> list[list[str]]:
-    """Rows for `format_table` of two models on the same pool, with the second less the first: shares in points.
+    """Returns rows for `format_table` of two models on the same pool, with the second less the first: shares in points.
 
     Args:
         comparison: `models`, two names; `results`, those of each; `differences` by direction and metric, each with
@@ -139,7 +139,7 @@ def comparison_rows(comparison: Mapping[str, Any]) -> list[list[str]]:
 
 
 def metric_text(name: str, value: float) -> str:
-    """A metric as the tables show it: shares of queries in %, ranks with one digit, other means with four.
+    """Returns a metric as text: shares of queries in %, ranks with one digit, other means with four.
 
     Example:
         >>> metric_text("R@1", 0.5), metric_text("mean_rank", 3.25), metric_text("MRR", 0.5)
@@ -149,7 +149,7 @@ def metric_text(name: str, value: float) -> str:
 
 
 def difference_text(name: str, value: float) -> str:
-    """The difference of a metric, signed; that of shares in percentage points.
+    """Returns the difference of a metric as text, signed; that of shares in percentage points.
 
     Example:
         >>> difference_text("R@1", 0.5), difference_text("mean_rank", -3.25)
@@ -159,7 +159,7 @@ def difference_text(name: str, value: float) -> str:
 
 
 def leak_rows(found: Mapping[str, Any]) -> list[list[str]]:
-    """Rows for `format_table` from `audit`: what is in two splits of which one is held out, and what is only twice."""
+    """Returns rows for `format_table` from `audit`: pairs across a held-out split, and other pairs."""
     rows = [["in validation or test and in another split", "leaks", "held-out movies in them", "other pairs"]]
     names = {
         "posters": "pairs with nearly the same poster",
@@ -174,7 +174,7 @@ def leak_rows(found: Mapping[str, Any]) -> list[list[str]]:
 
 
 def title_rows(found: Mapping[str, Any]) -> list[list[str]]:
-    """Rows for `format_table` from `audit`: of how many movies with a title a plot holds it."""
+    """Returns rows for `format_table` from `audit`: of how many movies with a title a plot holds it."""
     rows = [["movies with a title", "count", "in the first plot", "in any plot"]]
     for split, counts in found["titles"].items():
         rows.append([split, *(f"{counts[key]:,}" for key in ("movies", "first_plot", "any_plot"))])
@@ -206,7 +206,7 @@ def leak_lines(found: Mapping[str, Any], titles: Mapping[str, str], most: int = 
 
 
 def format_table(rows: Sequence[Sequence[str]]) -> str:
-    """An aligned markdown table: the first row is the heading, the first column is flush left.
+    """Returns an aligned markdown table: the first row is the heading, the first column is flush left.
 
     Example:
         >>> print(format_table([["pool", "R@1"], ["plots", "50.00%"]]))
@@ -232,7 +232,7 @@ def _is_share(name: str) -> bool:
 
 
 def _cells(metrics: Mapping[str, float]) -> list[str]:
-    """A pool's metrics as text, in the order of the tables."""
+    """Returns a pool's metrics as text, in the order of the tables."""
     recalls = [f"{metrics[f'R@{k}']:.2%}" for k in RECALL_AT]
     middle = [f"{metrics[key]:,.1f}" for key in ("median_rank", "mean_rank")]
     return [*recalls, *middle, f"{metrics['MRR']:.4f}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,8 +10,6 @@ from random import Random
 from typing import Any
 
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
-
-from processing.reporting.contact_sheet import without_accents
 
 from .vector import RGB, Mark, Point, drawings, marks_of, motif_names, rgb, scene_names, seeded
 
@@ -21,6 +20,14 @@ LEADING = 1.12
 MARGIN = 16  # around a motif's box, for what juts out: flames, smoke, a broom
 _SHADE = Image.linear_gradient("L")
 _CORNERS = Image.radial_gradient("L").resize(SIZE).point(lambda v: max(0, v - 90) * 2 // 3)
+
+
+LETTERS = str.maketrans(
+    {
+        **{"Æ": "AE", "æ": "ae", "Œ": "OE", "œ": "oe", "Ø": "O", "ø": "o", "Ł": "L", "ł": "l", "ß": "ss"},
+        **{"–": "-", "—": "-", "−": "-", "×": "x"},
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,17 @@ def _background(scene: str, genre: str, rng: Random) -> Image.Image:
     image = ImageEnhance.Color(Image.blend(image, duotone, 0.3)).enhance(1.3)
     image.paste(dark, mask=_CORNERS)
     return image
+
+
+def without_accents(text: str) -> str:
+    """Returns a text in plain letters: Pillow's own font has hardly any with an accent.
+
+    Example:
+        >>> without_accents("Misérables – Œdipe")
+        'Miserables - OEdipe'
+    """
+    letters = unicodedata.normalize("NFKD", text).translate(LETTERS)
+    return "".join(letter for letter in letters if unicodedata.category(letter) not in ("Mn", "Cf"))
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:

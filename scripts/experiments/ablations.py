@@ -1,6 +1,6 @@
-"""What each part of the preset is worth: `python scripts/ablations.py --catalogue FOLDER` trains and judges every row.
+"""Measure what each part of the preset contributes: `python scripts/experiments/ablations.py --catalogue FOLDER`.
 
-A row is a run of `scripts/train.py` and one of `scripts/evaluate.py`; its results are a file of their own.
+A row of the table is a run of `scripts/train.py` and one of `scripts/evaluate.py`, with a results file of its own.
 """
 
 import json
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from processing.reporting.results import check_same_data, read_evaluation
+from processing.reporting.results import read_evaluation, read_evaluations
 from processing.reporting.tables import ablation_rows, format_table
 from scripts.common.command_line import parse, run_script, stop
 from scripts.common.evaluator import RESULTS
@@ -25,7 +25,10 @@ IMAGE_ALONE = {
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: what differs from the preset in training, or, of another row's model, in judging."""
+    """A row of the table: the settings of training and evaluation that differ from the preset.
+
+    With `model`, the name of another row, nothing is trained and the model of that row is evaluated.
+    """
 
     label: str
     train: dict[str, Any] = field(default_factory=dict)
@@ -45,27 +48,29 @@ ROWS = {
     "no-extra": Row("without extra movies", {"train_splits": ["train"]}),
     "no-plots": Row("without a second plot", {"plot_columns": ["intro"]}),
     "masked": Row("the preset, titles masked in the plots", evaluate={"mask_titles": True}, model="best"),
-    "blank": Row("the preset, lettering blanked on the posters", evaluate={"remove_poster_text": True}, model="best"),
+    "blank": Row("the preset, poster text painted over", evaluate={"remove_poster_text": True}, model="best"),
     "mpnet": Row("the preset with MPNet-base as text encoder", {"projection_dim": 768}),
 }
 
 
 @dataclass
 class AblationArguments:
-    """On what, and which rows."""
+    """The catalogue, the encoders and the rows."""
 
-    catalogue: str = field(metadata={"help": "As of scripts/train.py; with the splits train, extra, validation, test."})
+    catalogue: str = field(metadata={"help": "As for scripts/train.py; splits train, extra, validation, test."})
     vision_model_name_or_path: str = field(metadata={"help": "The poster encoder."})
     text_model_name_or_path: str = field(metadata={"help": "The plot encoder."})
-    mpnet: str | None = field(default=None, metadata={"help": "The plot encoder of the row mpnet, left out without."})
+    mpnet: str | None = field(
+        default=None, metadata={"help": "The plot encoder of the row mpnet, left out without it."}
+    )
     rows: list[str] | None = field(default=None, metadata={"help": f"Some of {', '.join(ROWS)}; all by default."})
     runs: Path = field(default=Path("runs/ablations"), metadata={"help": "Folder for the models."})
     output: Path = field(default=Path("results/ablations"), metadata={"help": "Folder for the results, a file a row."})
-    feature_cache: str | None = field(default=None, metadata={"help": "As of scripts/train.py."})
+    feature_cache: str | None = field(default=None, metadata={"help": "As for scripts/train.py."})
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train and judge the rows, then print the table of all that have results."""
+    """Train and evaluate the rows, then print the table of all that have results."""
     (options,) = parse((AblationArguments,), arguments)
     rows = options.rows or [name for name in ROWS if name != "mpnet" or options.mpnet]
     try:
@@ -78,13 +83,18 @@ def main(arguments: list[str] | None = None) -> None:
     for name in rows:
         run(name, options)
     try:
-        print(format_table(ablation_rows(table(options.output))))
+        print(format_table(ablation_rows(read_evaluations(result_files(options.output)))))
     except ValueError as error:
         stop(error)
 
 
+def result_files(folder: Path) -> list[Path]:
+    """Returns the files of the rows that have results, in the order of the table."""
+    return [file for file in (folder / f"{name}.json" for name in ROWS) if file.is_file()]
+
+
 def run(name: str, options: AblationArguments) -> None:
-    """One row: its training, if it has one, and its judging."""
+    """Trains the model of a row, if it has one of its own, and evaluates it."""
     row = ROWS[name]
     cache = {"feature_cache": options.feature_cache} if options.feature_cache else {}
     movies = {"catalogue": options.catalogue, "plot_columns": ["intro", "overview"], **cache}
@@ -103,21 +113,11 @@ def run(name: str, options: AblationArguments) -> None:
             settings["plot_columns"] = ["intro"]
         run_script("train", Path(__file__).parents[1] / "configs" / f"{row.preset}.yaml", settings | row.train)
     report = options.runs / f"{name}-test"
-    judged = {**movies, "split": "test", "output": report, "page": False}
-    run_script("evaluate", model, judged | row.evaluate)
+    evaluation = {**movies, "split": "test", "output": report, "page": False}
+    run_script("evaluate", model, evaluation | row.evaluate)
     results = {"label": row.label, **read_evaluation(report / RESULTS)}
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / f"{name}.json").write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
-
-
-def table(folder: Path) -> dict[str, dict[str, Any]]:
-    """The results of the rows that have some, by their labels; ValueError where none has, or they are of other data."""
-    files = [file for file in (folder / f"{name}.json" for name in ROWS) if file.is_file()]
-    if not files:
-        raise ValueError(f"{folder} holds no results of scripts/ablations.py")
-    found = {results["label"]: results for results in map(read_evaluation, files)}
-    check_same_data(found)
-    return found
 
 
 if __name__ == "__main__":

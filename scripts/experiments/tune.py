@@ -1,4 +1,4 @@
-"""Try settings on the validation split: `python scripts/tune.py --catalogue FOLDER` trains with each and records it."""
+"""Compare settings on the validation split: `python scripts/experiments/tune.py --catalogue FOLDER`."""
 
 import json
 from dataclasses import dataclass, field
@@ -16,16 +16,17 @@ METRICS = ("R@1", "R@10", "median_rank")
 
 @dataclass
 class TuneArguments:
-    """On what."""
+    """The catalogue and the settings to try."""
 
-    catalogue: str = field(metadata={"help": "As of scripts/train.py."})
+    catalogue: str = field(metadata={"help": "As for scripts/train.py."})
     plot_columns: list[str] | None = field(default=None, metadata={"help": "Likewise."})
     train_splits: list[str] = field(default_factory=lambda: ["train"], metadata={"help": "Likewise."})
     trials: Path = field(
-        default=CONFIGS / "trials.yaml", metadata={"help": "YAML: `base` over the preset, and `trials` over both."}
+        default=CONFIGS / "trials.yaml",
+        metadata={"help": "YAML: `base` over the preset, `trials` over both."},
     )
     runs: Path = field(default=Path("runs/trials"), metadata={"help": "Folder for the models."})
-    output: Path = field(default=Path("results/trials.json"), metadata={"help": "What came out, for all trials."})
+    output: Path = field(default=Path("results/trials.json"), metadata={"help": "JSON file of all results."})
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -40,8 +41,8 @@ def main(arguments: list[str] | None = None) -> None:
             raise ValueError(f"{options.trials}: trials must be a list of settings, each a mapping.")
     except (OSError, ValueError) as error:
         stop(error)
-    known = json.loads(options.output.read_text())["trials"] if options.output.is_file() else []
-    found = [trial for trial in known if trial["settings"] in trials]
+    done = json.loads(options.output.read_text())["trials"] if options.output.is_file() else []
+    found = [trial for trial in done if trial["settings"] in trials]
     for number, settings in enumerate(trials):
         if settings not in [trial["settings"] for trial in found]:
             found.append({"settings": settings, **run(base | settings, options.runs / str(number), options)})
@@ -51,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run(settings: dict[str, Any], folder: Path, options: TuneArguments) -> dict[str, Any]:
-    """Train with some settings; the validation metrics of the best evaluation and the seconds of training."""
+    """Trains with some settings and returns the validation metrics of the best epoch and the seconds of training."""
     movies = {"catalogue": options.catalogue, "train_splits": options.train_splits, "output_dir": folder}
     run_script("train", PRESET, movies | {"plot_columns": options.plot_columns} | settings)
     record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
@@ -63,8 +64,8 @@ def run(settings: dict[str, Any], folder: Path, options: TuneArguments) -> dict[
 
 
 def trial_rows(trials: list[dict[str, Any]]) -> list[list[str]]:
-    """Rows for `format_table`, the best R@10 first; metrics are means of both directions."""
-    rows = [["what differs from the base", *METRICS, "epoch", "seconds"]]
+    """Returns rows for `format_table`, the best R@10 first; metrics are means of both directions."""
+    rows = [["settings over the base", *METRICS, "epoch", "seconds"]]
     for trial in sorted(trials, key=lambda trial: -trial["metrics"]["R@10"]):
         label = ", ".join(f"{name} {value}" for name, value in trial["settings"].items()) or "nothing"
         metrics = [trial["metrics"][name] for name in METRICS]

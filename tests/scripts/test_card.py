@@ -42,7 +42,7 @@ def test_what_holds_no_results_is_named(tmp_path):
     [
         (["--dataset", "/home/ann/movies"], "dataset: /home/ann/movies is no name on the Hub"),
         (["--name", 'a"b/c'], "name: .* is neither a name on the Hub"),
-        (["--beside", "nowhere"], "nowhere holds no results of scripts/ablations.py"),
+        (["--beside", "nowhere"], "nowhere holds no results"),
     ],
 )
 def test_a_wrong_argument_is_named_and_no_card_is_written(flags, words, report):
@@ -54,5 +54,5 @@ def test_a_wrong_argument_is_named_and_no_card_is_written(flags, words, report):
 def test_a_model_that_is_no_folder_needs_a_place_for_its_card(report, tmp_path):
     results = json.loads((report / "results.json").read_text()) | {"model": "someone/posterclip"}
     (tmp_path / "results.json").write_text(json.dumps(results))
-    with pytest.raises(SystemExit, match="someone/posterclip is no folder: name by --output"):
+    with pytest.raises(SystemExit, match="someone/posterclip is no folder: give the card"):
         card.main([str(tmp_path)])

@@ -65,12 +65,12 @@ def test_a_dataset_of_the_hub_gets_the_same_numbers_as_entries(results):
     values = {entry.task_id: entry.value for entry in entries}
     expected = results["metrics"]["text_to_image"]["R@10"]
     assert values["text_to_image_hit_rate_at_10"] == pytest.approx(expected, abs=5e-5)
-    assert "lettering blanked" in entries[0].notes
+    assert "poster text painted over" in entries[0].notes
 
 
-def test_a_reader_learns_what_was_judged_and_how_it_was_trained(results):
+def test_a_card_tells_what_was_evaluated_and_how_it_was_trained(results):
     card = fill_card(results, "someone/posterclip")
-    words = ["40 movies of `my movies` (test) as pool, lettering blanked", "3f" * 32, "2,235 (train)", "a1" * 32]
+    words = ["40 movies of `my movies` (test) as pool, poster text painted over", "3f" * 32, "2,235 (train)", "a1" * 32]
     words += ["lite2, frozen", "bert-base-uncased, last-2", "0.0003", "c0ffee with changes", "torch 2.13.0"]
     words += ["26 seconds on cpu (x86_64, 2 threads)", 'from_pretrained("someone/posterclip"', "tie counts against"]
     assert [word for word in words if word not in card] == []
@@ -89,14 +89,14 @@ def test_what_the_model_does_not_do_is_not_said(results):
     plain = copy.deepcopy(results)
     plain["training"]["model"] |= {"use_poster_text": None, "char_ngram_dim": None}
     card = fill_card(plain, "someone/posterclip")
-    assert "4-grams" not in card and "poster_text" not in card and "words on a poster" not in card
+    assert "4-grams" not in card and "poster_text" not in card and "text on a poster" not in card
     plain["training"] = None
-    assert "What it was trained on is not recorded." in fill_card(plain, "someone/posterclip")
+    assert "The training data is not recorded." in fill_card(plain, "someone/posterclip")
 
 
-def test_others_stand_beside_it_if_they_were_judged_on_the_same_data(results):
-    card = fill_card(results, "someone/posterclip", {"without its words": results})
-    assert re.search(r"\| without its words \|", card)
+def test_others_stand_beside_it_if_they_were_evaluated_on_the_same_data(results):
+    card = fill_card(results, "someone/posterclip", {"without its text": results})
+    assert re.search(r"\| without its text \|", card)
     other = {**results, "data_fingerprint": {"test": "00"}}
-    with pytest.raises(ValueError, match="judged on other data"):
+    with pytest.raises(ValueError, match="evaluated on other data"):
         fill_card(results, "someone/posterclip", {"another catalogue": other})

@@ -59,15 +59,15 @@ def test_code_is_told_by_its_commit_and_whether_files_differ_from_it(tmp_path, m
 class TestOneTable:
     whales = {"split": "test", "data_fingerprint": {"train": "0", "test": "3f"}}  # noqa: RUF012
 
-    def test_is_of_one_pool_whatever_else_was_judged(self):
+    def test_is_of_one_pool_whatever_else_was_evaluated(self):
         check_same_data({"A": self.whales, "B": json.loads('{"split": "test", "data_fingerprint": {"test": "3f"}}')})
 
     def test_does_not_mix_fingerprints(self):
         other = {"split": "test", "data_fingerprint": {"test": "a1"}}
-        with pytest.raises(ValueError, match="A and C were judged on other data"):
+        with pytest.raises(ValueError, match="A and C were evaluated on other data"):
             check_same_data({"A": self.whales, "B": self.whales, "C": other})
 
     def test_does_not_mix_splits(self):
         other = {"split": "train", "data_fingerprint": {"train": "0"}}
-        with pytest.raises(ValueError, match="A and B were judged on other splits: test and train"):
+        with pytest.raises(ValueError, match="A and B were evaluated on other splits: test and train"):
             check_same_data({"A": self.whales, "B": other})

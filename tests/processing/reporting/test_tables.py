@@ -7,10 +7,10 @@ from processing.pair_retrieval.measures import metric_names
 from processing.pair_retrieval.ranking import DIRECTIONS
 from processing.reporting.tables import (
     format_table,
-    matching_rows,
+    legacy_protocol_rows,
+    one_to_one_rows,
     pool_rows,
     pool_size_rows,
-    seed_rows,
 )
 from tests.processing.evaluation.test_retrieval import unit
 
@@ -32,7 +32,7 @@ def test_tables_are_aligned_and_show_pool_and_chance():
     )
     assert "0.05%" in lines[3] and "1,000.5" in lines[3]
     protocol = legacy_protocol(images, images, ids, ids < 500)
-    assert "| trained                        |   500 |       100.00% |" in format_table(seed_rows(protocol))
+    assert "| trained            |   500 |       100.00% |" in format_table(legacy_protocol_rows(protocol))
 
 
 def test_an_interval_stands_below_its_metrics_where_there_is_one():
@@ -54,6 +54,6 @@ def test_chance_stands_beside_the_recalls_of_each_pool_size():
 
 def test_an_assignment_has_a_share_of_right_pairs_and_no_ranks():
     found = match_one_to_one(np.eye(4), np.eye(4), range(4), range(4), scale=10.0)
-    rows = matching_rows(found)
+    rows = one_to_one_rows(found)
     assert rows[-2:] == [["assignment (4 pairs)", "100.00%", *"-----"], ["chance", "25.00%", *"-----"]]
     assert {len(row) for row in rows} == {7}

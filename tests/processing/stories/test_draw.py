@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw
 
 from processing.stories import draw
-from processing.stories.draw import LAYOUTS, draw_poster
+from processing.stories.draw import LAYOUTS, draw_poster, without_accents
 from processing.stories.vector import drawings, marks_of, motif_names, rgb, scene_names, seeded
 
 STORY: dict[str, Any] = {
@@ -140,3 +140,8 @@ def test_a_bad_line_in_a_drawing_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(drawings()["motifs"], "broken", "oval red 50,50 9\nsquare red 1,1")
     with pytest.raises(ValueError, match=r"'broken', line 2.*square"):
         marks_of("motifs", "broken")
+
+
+def test_accents_are_dropped_rather_than_drawn_as_empty_boxes() -> None:
+    assert without_accents("Les Misérables, Māui, Œdipe, Ærø") == "Les Miserables, Maui, OEdipe, AEro"
+    assert without_accents("Ω") == "Ω"

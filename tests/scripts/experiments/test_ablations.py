@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from processing.reporting.results import read_evaluations
 from processing.reporting.tables import ablation_rows, format_table
 from scripts.experiments import ablations
 
@@ -32,8 +33,8 @@ def test_a_row_is_a_file_of_results_and_a_line_of_the_table(settings, tmp_path, 
     assert masked["mask_titles"] and Path(masked["model"]).name == "best"
     assert not (tmp_path / "runs" / "masked").exists()
     record = json.loads((tmp_path / "runs" / "best" / "training.json").read_text())
-    assert record["train_splits"] == ["train", "extra"] and record["config"]["poster_text"]
-    table = format_table(ablation_rows(ablations.table(tmp_path / "results")))
+    assert record["train_splits"] == ["train", "extra"] and record["config"]["use_poster_text"]
+    table = format_table(ablation_rows(read_evaluations(ablations.result_files(tmp_path / "results"))))
     assert len(table.splitlines()) == 5 and table in capsys.readouterr().out
 
 
