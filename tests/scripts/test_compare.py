@@ -84,7 +84,7 @@ def test_a_report_of_other_movies_is_not_compared(model, other, catalogue, tmp_p
         (["model", "model", "model"], "3 are named"),
         (["report"], "report of an evaluation already"),
         (["model", "damaged"], r"results\.json holds no results"),
-        (["model", "hollow"], r"results\.json holds no evaluation of a model: it says nothing of model, split"),
+        (["model", "hollow"], r"results\.json holds no evaluation of a model: it lacks model, split"),
         (["model", "junk"], r"ranks\.parquet holds no ranks"),
         (["model", "mixed"], r"ranks\.parquet is of another evaluation"),
         (["model", "nothing"], "nothing is no PosterCLIP model"),
