@@ -17,12 +17,12 @@ from processing.catalogue.catalogue import Catalogue
 from processing.posterclip.rgb import to_rgb
 from scripts.common.command_line import (
     FEATURE_CACHE,
-    OCR_CACHE,
     USER_ERRORS,
     CatalogueArguments,
     load_model,
     parse,
     quiet_libraries,
+    read_posters,
     stop,
 )
 from scripts.common.features import FeatureEncoder
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> None:
             model, processor = load_model(rest.model)
             catalogue = data.load()
             if model.config.use_poster_text:
-                catalogue = catalogue.with_poster_text(OCR_CACHE)
+                catalogue = read_posters(catalogue, processor, data.ocr_language)
             model.eval().requires_grad_(False)
             write_space(
                 folder, FeatureEncoder(model, processor, cache=options.feature_cache, dtype=model.dtype), catalogue

@@ -15,12 +15,12 @@ from processing.reporting.results import versions
 from processing.search.index import CatalogueIndex
 from scripts.common.command_line import (
     FEATURE_CACHE,
-    OCR_CACHE,
     USER_ERRORS,
     CatalogueArguments,
     load_model,
     parse,
     quiet_libraries,
+    read_posters,
     stop,
 )
 from scripts.common.features import FeatureEncoder, model_key
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
         catalogue = data.load()
         with accelerator.main_process_first():
             if model.config.use_poster_text:
-                catalogue = catalogue.with_poster_text(OCR_CACHE)
+                catalogue = read_posters(catalogue, processor, data.ocr_language)
             movies = catalogue.movies(list(catalogue.splits))
             about = {
                 "model": str(Path(rest.model).resolve()) if Path(rest.model).is_dir() else rest.model,

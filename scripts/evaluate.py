@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
                 raise ValueError("distances: of two models at once there is no matrix of distances.")
             check_format(report.distances)
         catalogue = data.load()
-        parts = [find(name, catalogue, options, comparing) for name in rest.model]
+        parts = [find(name, catalogue, options, data.ocr_language, comparing) for name in rest.model]
     except USER_ERRORS as error:
         stop(error)
 
@@ -65,10 +65,12 @@ def main(arguments: list[str] | None = None) -> None:
         stop(error)
 
 
-def find(name: str, catalogue: Catalogue, options: PoolArguments, comparing: bool) -> Evaluator | Evaluation:
+def find(
+    name: str, catalogue: Catalogue, options: PoolArguments, ocr_language: str | None, comparing: bool
+) -> Evaluator | Evaluation:
     """A model to judge, or the report of an earlier evaluation to compare with."""
     if not (Path(name) / RESULTS).is_file():
-        return Evaluator(name, catalogue, options)
+        return Evaluator(name, catalogue, options, ocr_language)
     if not comparing:
         raise ValueError(f"{name} is the report of an evaluation already: name what to compare it with.")
     return Evaluation.load(Path(name), catalogue)

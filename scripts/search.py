@@ -8,12 +8,9 @@ import argparse
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from processing.posterclip.ocr import recognize_text
-from processing.posterclip.rgb import open_image
 from processing.search.hybrid_embeddings import SIDES
 from processing.search.index import CatalogueIndex
 from scripts.common.command_line import USER_ERRORS, load_model, quiet_libraries, stop
@@ -32,6 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--among", choices=["both", "plots", "posters"], default="both", help="what to search in; both by default"
     )
     parser.add_argument("--k", type=int, default=10, help="movies a list; 10 by default")
+    parser.add_argument("--ocr_language", help="code of the language on the poster; that of the model by default")
     parser.add_argument("--model", help="the model's folder, if it was moved")
     options = parser.parse_args(arguments)
     quiet_libraries()
@@ -53,7 +51,8 @@ def main(arguments: list[str] | None = None) -> None:
                 f"{options.index} was made with another model than {name}: embed the catalogue with this one."
             )
         sides = SIDES[::-1] if options.among == "both" else [options.among.removesuffix("s")]
-        inputs = poster_inputs(options.poster, processor.run_ocr) if options.poster else {"text": options.query}
+        processor.ocr_language = options.ocr_language or processor.ocr_language
+        inputs = {"images": options.poster} if options.poster else {"text": options.query}
         with torch.no_grad():
             output = model.eval()(**processor(**inputs, return_tensors="pt"))
         query = (output.text_embeds if options.poster is None else output.image_embeds).float().numpy()
@@ -78,15 +77,6 @@ def is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def poster_inputs(file: Path, run_ocr: bool) -> dict[str, Any]:
-    """Returns what a processor takes: the poster and, with `run_ocr`, its text; ValueError names a file that fails."""
-    try:
-        poster = open_image(file)
-    except ValueError as error:
-        raise ValueError(f"{file} is no poster that can be read: {error}") from None
-    return {"images": poster, **({"poster_text": [recognize_text(poster)]} if run_ocr else {})}
 
 
 if __name__ == "__main__":

@@ -20,12 +20,12 @@ from processing.evaluation.retrieval import METRICS, trainer_metrics
 from processing.reporting.results import write_results
 from scripts.common.command_line import (
     FEATURE_CACHE,
-    OCR_CACHE,
     USER_ERRORS,
     CatalogueArguments,
     load_model,
     parse,
     quiet_libraries,
+    read_posters,
     stop,
 )
 from scripts.common.features import add_features
@@ -53,6 +53,10 @@ class ModelArguments:
         default=None, metadata={"help": "Of a new one that does: dimensions for the words themselves, 0 by default."}
     )
     max_length: int = field(default=128, metadata={"help": "Of a new one: plots are cut at so many tokens."})
+    whole_poster: bool | None = field(
+        default=None,
+        metadata={"help": "Of a new one: resize posters where the image processor would cut out their centre."},
+    )
     vision_mode: str = field(
         default="full",
         metadata={"help": "What of the poster encoder trains: frozen, last-K (layer groups), lora or full."},
@@ -74,7 +78,7 @@ class ModelArguments:
         if self.model_name_or_path:
             if given := [
                 name
-                for name in ("vision_model_name_or_path", "text_model_name_or_path", *fields)
+                for name in ("vision_model_name_or_path", "text_model_name_or_path", "whole_poster", *fields)
                 if getattr(self, name) is not None
             ]:
                 raise ValueError(f"{', '.join(given)}: a saved model (--model_name_or_path) has its own.")
@@ -88,6 +92,7 @@ class ModelArguments:
                 self.text_model_name_or_path,
                 self.max_length,
                 run_ocr=bool(self.use_poster_text),
+                whole_poster=bool(self.whole_poster),
             )
         else:
             raise ValueError(
@@ -199,7 +204,7 @@ def main(arguments: list[str] | None = None) -> None:
             given, movies = catalogue, catalogue.movies(splits.train_splits)
             if reads:
                 with run.main_process_first():
-                    catalogue = catalogue.with_poster_text(OCR_CACHE)
+                    catalogue = read_posters(catalogue, processor, data.ocr_language)
                 movies = catalogue.movies(splits.train_splits)
             judged = catalogue.movies([splits.eval_split]) if evaluates else None
         if stream.streaming:

@@ -145,16 +145,17 @@ class Catalogue:
         split_by = f"{self.split_by}; validation by series out of train, {TOGETHER} (seed {self.seed}): {shares}"
         return replace(self, splits=DatasetDict({**parts, **others}), split_by=split_by)
 
-    def with_poster_text(self, folder: Path) -> "Catalogue":
+    def with_poster_text(self, folder: Path, language: str | None = None) -> "Catalogue":
         """The catalogue with every poster read: by OCR, where the source does not say what is printed on it.
 
         A poster that cannot be read has no lines, is logged, and is named in the report.
 
         Args:
             folder: keeps what was read, see `read_posters`.
+            language: on the posters, see `recognize_text`.
 
         Raises:
-            CatalogueError: posters are to be read and rapidocr is not installed.
+            CatalogueError: posters are to be read, and rapidocr or its model of the language is not installed.
 
         Example:
             >>> load_catalogue("my_movies").with_poster_text(Path("cache")).report()["poster_text"]  # doctest: +SKIP
@@ -166,8 +167,8 @@ class Catalogue:
         if not unread:
             return self
         try:
-            read, failed = read_posters(movies.select(unread), folder)
-        except ImportError as error:
+            read, failed = read_posters(movies.select(unread), folder, language)
+        except (ImportError, ValueError) as error:
             raise CatalogueError(f"{len(unread)} posters of {self.source} are not read: {error}") from None
         for index, lines in zip(unread, read, strict=True):
             texts[index] = lines

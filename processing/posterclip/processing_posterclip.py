@@ -1,55 +1,100 @@
 """The processor: posters and plots in, model inputs out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from numbers import Number
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
-from transformers import AutoImageProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
+from transformers import AutoImageProcessor, AutoTokenizer, BatchFeature, PreTrainedConfig, ProcessorMixin
 from transformers.processing_utils import ProcessingKwargs, Unpack
-from transformers.utils import logging
+from transformers.utils import logging, to_numpy
 
 from .ocr import Line, recognize_text
 from .ocr_text import compose_text
-from .rgb import to_rgb
+from .rgb import open_image, to_rgb
+
+CROP_LIMIT = 0.05  # the share of a poster that an image processor may cut off without a warning
 
 logger = logging.get_logger(__name__)
 
 
 class PosterCLIPProcessingKwargs(ProcessingKwargs, total=False):
-    """Plots are padded to the longest of the batch and cut at the tokenizer's `model_max_length`."""
+    """Texts are padded to the longest of the batch and cut at the tokenizer's `model_max_length`."""
 
     _defaults = {"text_kwargs": {"padding": True, "truncation": True}}  # type: ignore[misc]  # noqa: RUF012 (transformers' form)
 
 
 class PosterCLIPProcessor(ProcessorMixin):
-    """An image processor and a tokenizer in one, for one poster or plot or for lists of them.
+    """A processor of posters and plots: an image processor, a tokenizer and, for models with poster text, OCR.
 
-    `processor(images=posters, text=plots, return_tensors="pt")` gives `pixel_values` (batch, 3, height, width),
-    `input_ids` and `attention_mask` (batch, tokens). The number of posters and of plots may differ. Posters are
-    PIL images, arrays or tensors; PIL images of any mode go through `to_rgb` first.
+    `processor(images=posters, text=plots, return_tensors="pt")` returns `pixel_values` (posters, 3, height, width),
+    `input_ids` and `attention_mask` (plots, tokens). The numbers of posters and plots may differ.
 
-    With `poster_text=`, what is printed on each poster, there are `poster_input_ids` and `poster_attention_mask` too:
-    a text for each poster, or the lines that were read on it (see `compose_text`); "" or no lines for a poster without
-    text, whose row of the mask is 0; None for one that nobody has read.
+    **Posters** are given alone, as a batch, or in lists of any depth. Each is a path, an http(s) URL, a `data:` URI,
+    the bytes of a file (see `open_image` for formats), a PIL image, an array, a tensor or a nested list of numbers. All
+    are converted to 8-bit RGB first (see `to_rgb` for the scale of deep and of floating-point values). Two kinds of
+    arrays and tensors reach the image processor as they are: those with negative values, which count as normalised,
+    and all of them with `do_rescale=False`. A string in `text` is always text and never opens a file.
+
+    **Poster text**, given as `poster_text=` or read by OCR, becomes `poster_input_ids` and `poster_attention_mask`
+    (posters, tokens). It is a text for each poster, or its OCR lines (see `compose_text`); "" or no lines for a poster
+    without text, whose row of the mask is 0; None for a poster whose text is not known.
 
     Args:
-        image_processor: of the poster encoder.
-        tokenizer: of the plot encoder.
-        run_ocr: whether PIL posters whose text is not given, or None, are read here, by OCR, for a model with
-            `config.use_poster_text`. Where the extra `ocr` is not installed they count as posters without text.
+        image_processor: that of the image encoder.
+        tokenizer: that of the text encoder.
+        run_ocr: whether posters whose text is not given, or None, are read by OCR, for a model with
+            `config.use_poster_text`. Where this is not possible (rapidocr or a model of it is not installed, or the
+            poster is a normalised tensor) the poster counts as one without text, and a warning says so once.
+        ocr_language: see `recognize_text`.
     """
 
     valid_processor_kwargs = PosterCLIPProcessingKwargs
 
-    def __init__(self, image_processor: Any, tokenizer: Any, run_ocr: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        image_processor: Any,
+        tokenizer: Any,
+        run_ocr: bool = False,
+        ocr_language: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(image_processor, tokenizer, **kwargs)
         self.run_ocr = run_ocr
+        self.ocr_language = ocr_language
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> "PosterCLIPProcessor":
+        """Returns the processor of a saved folder or a Hub repository; the arguments are those of `ProcessorMixin`."""
+        # To find the tokenizer's class, AutoTokenizer would load the model's config, and ask whether to run its code.
+        kwargs.setdefault("config", PreTrainedConfig())
+        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     @classmethod
     def from_vision_text_pretrained(
-        cls, vision: str, text: str, max_length: int = 128, run_ocr: bool = False
+        cls,
+        vision: str,
+        text: str,
+        max_length: int = 128,
+        run_ocr: bool = False,
+        ocr_language: str | None = None,
+        whole_poster: bool = False,
     ) -> "PosterCLIPProcessor":
-        """The processor for two pretrained encoders; plots and posters' texts are cut at `max_length` tokens.
+        """Returns the processor of two pretrained encoders.
+
+        Args:
+            vision: name or folder of the image encoder.
+            text: name or folder of the text encoder.
+            max_length: texts are cut at so many tokens.
+            run_ocr: see the class.
+            ocr_language: see the class.
+            whole_poster: resize posters to the encoder's input size where its image processor would cut out their
+                centre. A warning says how much that is.
+
+        Raises:
+            ValueError: `max_length` is below 3, or the image processor cannot resize without a crop.
 
         Example (needs the Hub):
             processor = PosterCLIPProcessor.from_vision_text_pretrained(
@@ -61,7 +106,16 @@ class PosterCLIPProcessor(ProcessorMixin):
         # Plots are single segments: token types carry nothing, and half of the text encoders refuse them.
         tokenizer = AutoTokenizer.from_pretrained(text, model_input_names=["input_ids", "attention_mask"])
         tokenizer.model_max_length = min(tokenizer.model_max_length, max_length)
-        return cls(AutoImageProcessor.from_pretrained(vision), tokenizer, run_ocr)
+        image_processor = AutoImageProcessor.from_pretrained(vision)
+        if whole_poster and getattr(image_processor, "do_center_crop", False):
+            resize = {"do_center_crop": False, "size": dict(image_processor.crop_size)}
+            image_processor = AutoImageProcessor.from_pretrained(vision, **resize)
+        if (share := cropped_share(image_processor)) > CROP_LIMIT:
+            cut = f"{type(image_processor).__name__} cuts off {share:.0%} of a 2:3 poster"
+            if whole_poster:
+                raise ValueError(f"whole_poster: {cut}, and has no setting to resize it as a whole.")
+            logger.warning(f"{cut}. With whole_poster (--whole_poster True) it resizes the poster as a whole.")
+        return cls(image_processor, tokenizer, run_ocr, ocr_language)
 
     def __call__(
         self,
@@ -70,45 +124,117 @@ class PosterCLIPProcessor(ProcessorMixin):
         poster_text: Any = None,
         **kwargs: Unpack[PosterCLIPProcessingKwargs],
     ) -> BatchFeature:
-        """Turn posters and/or plots into model inputs; see the class."""
-        if isinstance(images, Image.Image):
-            images = to_rgb(images)
-        elif isinstance(images, (list, tuple)):
-            images = [to_rgb(image) if isinstance(image, Image.Image) else image for image in images]
-        posters = images if isinstance(images, list) else [images]
-        if poster_text is None and self.run_ocr and any(isinstance(poster, Image.Image) for poster in posters):
+        """Returns model inputs of posters and/or plots; see the class.
+
+        Raises:
+            ValueError: an image cannot be used (it is named by its position, path or URL, with the reason), or the
+                number of poster texts is not that of the posters.
+        """
+        posters: list[Image.Image | None] = []
+        if images is not None:
+            as_given = {**kwargs, **kwargs.get("images_kwargs", {})}.get("do_rescale") is False
+            opened = [_open(image, position, as_given) for position, image in enumerate(_each_image(images))]
+            images, posters = [pixels for pixels, _ in opened], [poster for _, poster in opened]
+        if poster_text is None and self.run_ocr and posters:
             poster_text = [None] * len(posters)
         if poster_text is None:
             return super().__call__(images=images, text=text, **kwargs)
         given = images is not None or text is not None
         batch = super().__call__(images=images, text=text, **kwargs) if given else BatchFeature()
-        lines = _per_poster(poster_text)
-        if self.run_ocr and len(lines) == len(posters):
-            lines = [self._read(posters[i]) if of_one is None else of_one for i, of_one in enumerate(lines)]
-        texts = [compose_text(of_one) for of_one in lines]
-        if "pixel_values" in batch and len(batch["pixel_values"]) != len(texts):
-            raise ValueError(f"poster_text: {len(texts)} texts for {len(batch['pixel_values'])} posters.")
-        words = super().__call__(text=texts, **kwargs)
-        mask = words["attention_mask"]
-        for row in [row for row, text in enumerate(texts) if not text]:
-            mask[row] = [0] * len(mask[row]) if isinstance(mask[row], list) else 0
-        batch.update({f"poster_{name}": words[name] for name in ("input_ids", "attention_mask")})
+        batch.update(self._poster_text_inputs(poster_text, posters, **kwargs))
         return batch
 
-    def _read(self, poster: Any) -> list[Line]:
-        if not isinstance(poster, Image.Image):
+    def _poster_text_inputs(self, poster_text: Any, posters: list[Image.Image | None], **kwargs: Any) -> dict[str, Any]:
+        """Returns `poster_input_ids` and `poster_attention_mask`, of given texts and of OCR where a text is None."""
+        one = isinstance(poster_text, str) or all(isinstance(line, Mapping) for line in poster_text)
+        texts = [poster_text] if one else list(poster_text)
+        if posters and len(texts) != len(posters):
+            raise ValueError(f"poster_text: {len(texts)} texts for {len(posters)} posters.")
+        if self.run_ocr and posters:
+            texts = [self._read(posters[i]) if lines is None else lines for i, lines in enumerate(texts)]
+        texts = [compose_text(lines) for lines in texts]
+        inputs = super().__call__(text=texts, **kwargs)
+        mask = inputs["attention_mask"]
+        for row in [row for row, text in enumerate(texts) if not text]:
+            mask[row] = [0] * len(mask[row]) if isinstance(mask[row], list) else 0
+        return {f"poster_{name}": inputs[name] for name in ("input_ids", "attention_mask")}
+
+    def _read(self, poster: Image.Image | None) -> list[Line]:
+        """Returns the lines of a poster; none, with a warning, where they cannot be read."""
+        if poster is None:
+            logger.warning_once("Posters that are normalised tensors count as posters without text: OCR needs pixels.")
             return []
         try:
-            return recognize_text(poster)
+            return recognize_text(poster, self.ocr_language)
         except ImportError as error:
-            logger.warning_once(f"Posters are taken for ones without text: {error}")
+            logger.warning_once(f"Posters count as posters without text: {error}")
             return []
 
 
-def _per_poster(poster_text: Any) -> list[Any]:
-    """A text or the lines of one poster as a list of one; what is a list of those, as it is."""
-    alone = isinstance(poster_text, str) or all(isinstance(line, Mapping) for line in poster_text)
-    return [poster_text] if alone else list(poster_text)
+def cropped_share(image_processor: Any) -> float:
+    """Returns the share of a 2:3 poster that an image processor cuts off, 0 to 1.
+
+    It is measured on an image whose red value rises from left to right and whose green value from top to bottom.
+
+    Example:
+        >>> from transformers import CLIPImageProcessor, ViTImageProcessor
+        >>> round(cropped_share(CLIPImageProcessor()), 1), round(cropped_share(ViTImageProcessor()), 1)
+        (0.3, 0.0)
+    """
+    red, green = np.meshgrid((np.arange(400) + 0.5) / 400 * 255, (np.arange(600) + 0.5) / 600 * 255)
+    poster = Image.fromarray(np.dstack([red, green, green]).round().astype(np.uint8))
+    options = {"do_rescale": False, "do_normalize": False, "return_tensors": "np"}
+    pixels = np.asarray(image_processor(poster, **options)["pixel_values"][0], float)
+    if pixels.ndim != 3:  # patches of the whole poster
+        return 0.0
+    # From the middle of the first pixel to the middle of the last is a pixel less than the whole side.
+    height, width = (size / (size - 1) / 255 for size in pixels.shape[1:])
+    return max(0.0, 1 - float(np.ptp(pixels[0]) * width * np.ptp(pixels[1]) * height))
+
+
+def _each_image(images: Any) -> Iterator[Any]:
+    """Yields every image of an image, a batch, or a list of any depth; nested numbers as an array."""
+    if isinstance(images, list | tuple):
+        first, depth = images, 0
+        while isinstance(first, list | tuple) and first:
+            first, depth = first[0], depth + 1
+        if isinstance(first, Number) and depth <= 3:
+            yield np.asarray(images)
+        else:
+            for image in images:
+                yield from _each_image(image)
+    elif getattr(images, "ndim", 0) == 4:
+        yield from images
+    else:
+        yield images
+
+
+def _open(image: Any, position: int, as_given: bool) -> tuple[Any, Image.Image | None]:
+    """Returns what the image processor takes of an image, and the RGB image to read, None of a normalised one.
+
+    Args:
+        image: what the class takes.
+        position: of the image, for messages.
+        as_given: whether the image processor takes arrays and tensors as they are.
+    """
+    try:
+        if isinstance(image, str | Path | bytes):
+            poster = open_image(image)
+        elif isinstance(image, Image.Image):
+            poster = to_rgb(image)
+        elif hasattr(image, "__array__"):
+            values = to_numpy(image.float() if "bfloat16" in str(image.dtype) else image)
+            if values.dtype.kind == "f" and np.isfinite(values).all() and (values < 0).any():
+                return image, None
+            poster = to_rgb(values)
+            if as_given:
+                return image, poster
+        else:
+            raise ValueError(f"{type(image).__name__} is no image")
+    except (OSError, ValueError) as error:
+        name = f" ({str(image)[:200]})" if isinstance(image, str | Path) else ""
+        raise ValueError(f"images[{position}]{name}: {error}") from None
+    return poster, poster
 
 
 PosterCLIPProcessor.register_for_auto_class("AutoProcessor")

@@ -117,11 +117,10 @@ def _beginning(content: bytes) -> str:
 
 def _channels_last(array: np.ndarray) -> np.ndarray:
     """Returns an image as (height, width) or (height, width, channels)."""
-    if array.ndim == 3 and array.shape[-1] > 4:
-        array = np.moveaxis(array, 0, -1)
-    if array.ndim not in (2, 3) or not array.size or (array.ndim == 3 and array.shape[-1] > 4):
+    channels = np.moveaxis(array, 0, -1) if array.ndim == 3 and array.shape[-1] > 4 else array
+    if channels.ndim not in (2, 3) or not channels.size or (channels.ndim == 3 and channels.shape[-1] > 4):
         raise ValueError(f"an array of shape {array.shape} is no image: (height, width) and maybe 1 to 4 channels")
-    return array[..., 0] if array.ndim == 3 and array.shape[-1] == 1 else array
+    return channels[..., 0] if channels.ndim == 3 and channels.shape[-1] == 1 else channels
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:

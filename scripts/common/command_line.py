@@ -45,6 +45,13 @@ class CatalogueArguments:
         metadata={"help": "error: name every bad row and stop. skip: leave them out and count."},
     )
     split_seed: int = field(default=0, metadata={"help": "Of the splits, where the catalogue has none."})
+    ocr_language: str | None = field(
+        default=None,
+        metadata={
+            "help": "Code of the language on the posters, for OCR (ko, ru, ar, hi ...). The default is that of the "
+            "model; a new model reads Chinese, Japanese, English and other languages in Latin script."
+        },
+    )
 
     def load(self) -> Catalogue:
         """Read and check the catalogue."""
@@ -68,6 +75,18 @@ def load_model(name: str) -> tuple[PosterCLIPModel, PosterCLIPProcessor]:
     except (OSError, SafetensorError, StrictDataclassError, ValueError) as error:
         where = "" if Path(name).is_dir() else " (there is no such folder; it was sought on the Hub)"
         raise ValueError(f"{name} is no PosterCLIP model that can be loaded{where}: {error}") from error
+
+
+def read_posters(catalogue: Catalogue, processor: PosterCLIPProcessor, language: str | None) -> Catalogue:
+    """Returns the catalogue with the text of every poster, read by OCR where the source does not give it.
+
+    Args:
+        catalogue: with or without poster text.
+        processor: reads in its `ocr_language`.
+        language: replaces that of the processor, unless it is None.
+    """
+    processor.ocr_language = language or processor.ocr_language
+    return catalogue.with_poster_text(OCR_CACHE, processor.ocr_language)
 
 
 class CommandParser(HfArgumentParser):

@@ -21,7 +21,7 @@ from processing.evaluation.one_to_one import match_one_to_one, pair_orders
 from processing.evaluation.retrieval import PoolResult, evaluate_pool, legacy_protocol
 from processing.pair_retrieval.ranking import DIRECTIONS, Embeddings
 from processing.reporting.results import check_same_data, read_evaluation, read_results, write_results
-from scripts.common.command_line import FEATURE_CACHE, OCR_CACHE, load_model
+from scripts.common.command_line import FEATURE_CACHE, load_model, read_posters
 from scripts.common.features import FeatureEncoder
 
 RESULTS, RANKS = "results.json", "ranks.parquet"
@@ -110,12 +110,15 @@ class Evaluator:
         name: a saved folder or a Hub repository.
         catalogue: with the split to judge by.
         options: how.
+        ocr_language: of the posters; None for that of the model.
 
     Raises:
         ValueError and what `load_model` and the catalogue raise.
     """
 
-    def __init__(self, name: str, catalogue: Catalogue, options: PoolArguments) -> None:
+    def __init__(
+        self, name: str, catalogue: Catalogue, options: PoolArguments, ocr_language: str | None = None
+    ) -> None:
         self.name, self.options = name, options
         self.record = training_record(Path(name))
         rows = self.record["catalogue"].get("rows", {})
@@ -128,7 +131,7 @@ class Evaluator:
         self.prints = {split: fingerprint(catalogue.movies([split])) for split in splits}
         self.seen = was_trained_on(self.record, catalogue, options.split, self.prints)
         if self.model.config.use_poster_text:
-            catalogue = catalogue.with_poster_text(OCR_CACHE)
+            catalogue = read_posters(catalogue, self.processor, ocr_language)
         self.catalogue = catalogue
         self.pools = {split: catalogue.movies([split]) for split in splits}
         if options.mask_titles:

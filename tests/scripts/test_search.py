@@ -14,6 +14,7 @@ from PIL import Image
 from modeling import PosterCLIPModel
 from processing.catalogue.catalogue import load_catalogue
 from processing.evaluation.retrieval import top_answers
+from processing.posterclip import processing_posterclip
 from processing.search.index import CatalogueIndex
 from scripts import embed, search
 from scripts.common.features import FeatureEncoder
@@ -155,7 +156,7 @@ def test_a_poster_is_read_where_the_model_reads(index, model, printed, monkeypat
     processor = tiny_processor()
     processor.run_ocr = True
     processor.save_pretrained(model)
-    monkeypatch.setattr(search, "recognize_text", lambda _: [{"text": "eee"}])
+    monkeypatch.setattr(processing_posterclip, "recognize_text", lambda *_: [{"text": "eee"}])
     capsys.readouterr()
     search.main([index, "--poster", str(printed / "0.png"), "--among", "plots", "--k", "5"])
     words = {"images": Image.open(printed / "0.png"), "poster_text": ["eee"]}
@@ -181,8 +182,8 @@ def test_an_index_of_another_model_or_catalogue_is_refused(index, flags, printed
         (["a\udcffb"], "query is not UTF-8"),
         ([], "Give a text or a --poster"),
         (["c", "--poster", "x.png"], "one of them"),
-        (["--poster", "no.png"], r"no\.png is no poster that can be read: no such file"),
-        (["--poster", "index.json"], r"index\.json is no poster that can be read: not an image"),
+        (["--poster", "no.png"], r"no\.png\): no such file"),
+        (["--poster", "index.json"], r"index\.json\): not an image"),
         (["c", "--k", "0"], r"k must lie in 1\.\.18, the number of candidates, not 0"),
         (["c", "--model", "nowhere"], "nowhere is no PosterCLIP model"),
     ],

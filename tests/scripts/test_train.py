@@ -16,7 +16,7 @@ from processing import PosterCLIPProcessor
 from processing.catalogue import ocr_cache
 from processing.posterclip import ocr
 from scripts import train
-from scripts.common import features
+from scripts.common import command_line, features
 from tests.tiny import tiny_model
 
 QUICK = ["--num_train_epochs", "2", "--per_device_train_batch_size", "4", "--use_cpu", "True", "--disable_tqdm", "True"]
@@ -178,12 +178,12 @@ def test_posters_that_nobody_has_read_and_no_ocr_to_read_them_stop_the_run(catal
 @pytest.mark.skipif(find_spec("rapidocr") is None, reason="rapidocr is not installed")
 def test_posters_that_nobody_has_read_are_read_once(catalogue, encoders, tmp_path, monkeypatch):
     ocr._engine.cache_clear()
-    monkeypatch.setattr(train, "OCR_CACHE", tmp_path / "read")
+    monkeypatch.setattr(command_line, "OCR_CACHE", tmp_path / "read")
     settings = ["--catalogue", str(catalogue), *encoders, *READS, *QUICK]
     train.main([*settings, "--output_dir", str(tmp_path / "first")])
     record = json.loads((tmp_path / "first" / "training.json").read_text())["catalogue"]["poster_text"]
     assert record["read"] == 18 and record["given"] == 0 and record["failed"] == []
-    monkeypatch.setattr(ocr_cache, "recognize_text", lambda _: pytest.fail("read again"))
+    monkeypatch.setattr(ocr_cache, "recognize_text", lambda *_: pytest.fail("read again"))
     train.main([*settings, "--output_dir", str(tmp_path / "second")])
     first, second = weights(tmp_path / "first"), weights(tmp_path / "second")
     assert all(torch.equal(weight, second[name]) for name, weight in first.items())

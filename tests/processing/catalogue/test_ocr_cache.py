@@ -16,10 +16,10 @@ LINE = {"text": "MOBY-DICK", "score": 0.9, "box": [0.1, 0.2, 0.9, 0.4]}
 
 
 class FakeEngine:
-    """Finds on a poster the amount of red in it; `broken` posters it fails on."""
+    """Finds on a poster the amount of red in it, nothing on `textless` posters, and fails on `broken` ones."""
 
     def __init__(self):
-        self.seen, self.broken, self.error = [], set(), RuntimeError("no\nmemory")
+        self.seen, self.broken, self.textless, self.error = [], set(), set(), RuntimeError("no\nmemory")
 
     def __call__(self, image):
         red = image.getpixel((0, 0))[0]
@@ -27,13 +27,15 @@ class FakeEngine:
         if red in self.broken:
             raise self.error
         corners = np.array([[[0, 0], [image.width, 0], [image.width, image.height / 2], [0, image.height / 2]]])
+        if red in self.textless:
+            return SimpleNamespace(txts=None)
         return SimpleNamespace(txts=(f"red {red}",), scores=(0.98765,), boxes=corners)
 
 
 @pytest.fixture
 def engine(monkeypatch):
     fake = FakeEngine()
-    monkeypatch.setattr(ocr, "_engine", lambda: fake)
+    monkeypatch.setattr(ocr, "_engine", lambda model: fake)
     monkeypatch.setattr(ocr, "version", lambda name: "1.0")
     return fake
 
@@ -87,6 +89,27 @@ class TestReading:
         movies.with_poster_text(tmp_path / "cache")
         assert len(engine.seen) == 8
 
+    def test_another_recognition_model_reads_anew(self, engine, catalogue, tmp_path):
+        movies = catalogue()
+        for language, reads in ((None, 4), ("fr", 4), ("ko", 8), ("korean", 8), ("ru", 12), (None, 12)):
+            movies.with_poster_text(tmp_path / "cache", language)
+            assert len(engine.seen) == reads, language
+
+    @pytest.mark.parametrize(("count", "textless", "warned"), [(40, 5, True), (40, 4, False), (19, 19, False)])
+    def test_many_posters_without_text_are_suspicious(
+        self, engine, catalogue, tmp_path, caplog, count, textless, warned
+    ):
+        engine.textless = set(range(textless))
+        catalogue(count).with_poster_text(tmp_path / "cache")
+        messages = [record.message for record in caplog.records]
+        assert [f"no text on {textless} of {count} posters" in text for text in messages] == [True] * warned
+        assert all("--ocr_language" in text for text in messages)
+
+    def test_posters_that_fail_are_not_counted_as_without_text(self, engine, catalogue, tmp_path, caplog):
+        engine.broken = set(range(10))
+        catalogue(20).with_poster_text(tmp_path / "cache")
+        assert len(caplog.records) == 10 and "--ocr_language" not in caplog.text
+
     def test_a_killed_run_goes_on_where_it_stopped(self, engine, catalogue, tmp_path):
         movies = catalogue(20)
         engine.broken, engine.error = {9}, KeyboardInterrupt()
@@ -115,7 +138,7 @@ class TestReading:
             **{"given": 0, "read": 3, "without_text": 1, "failed": ["2: RuntimeError: no memory"]}
         }
         assert [record.message for record in caplog.records] == [
-            "nothing is read on the poster of 2: RuntimeError: no memory"
+            "the poster of 2 cannot be read: RuntimeError: no memory"
         ]
         engine.broken = set()
         again = movies.with_poster_text(tmp_path / "cache")
@@ -142,7 +165,7 @@ class TestReading:
         assert len(engine.seen) == 1, "movies 2 and 3 have the same poster"
 
     def test_without_rapidocr(self, folder, tmp_path, monkeypatch):
-        def missing():
+        def missing(model):
             raise ImportError("pip install it")
 
         monkeypatch.setattr(ocr, "_engine", missing)
@@ -151,6 +174,11 @@ class TestReading:
         catalogue = load_catalogue(folder([movie(n, split="train") for n in range(3)]))
         with pytest.raises(CatalogueError, match=r"^3 posters of .* are not read: pip install it$"):
             catalogue.with_poster_text(tmp_path)
+
+    def test_of_an_unknown_language(self, folder, tmp_path):
+        catalogue = load_catalogue(folder([movie(n, split="train") for n in range(3)]))
+        with pytest.raises(CatalogueError, match=r"posters of .* are not read: .*rapidocr has no model of 'klingon'"):
+            catalogue.with_poster_text(tmp_path, "klingon")
 
 
 class TestGiven:

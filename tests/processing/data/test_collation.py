@@ -238,7 +238,9 @@ class TestWhatIsPrintedOnPosters:
         assert torch.equal(batch["poster_text_features"], features[[3, 1]]) and "poster_input_ids" not in batch
 
     def test_is_not_read_by_a_collator_whose_processor_could(self, movies, monkeypatch):
-        monkeypatch.setattr("processing.posterclip.processing_posterclip.recognize_text", lambda _: pytest.fail("read"))
+        monkeypatch.setattr(
+            "processing.posterclip.processing_posterclip.recognize_text", lambda *_: pytest.fail("read")
+        )
         processor = tiny_processor()
         processor.run_ocr = True
         pairs = MoviePairs(movies, processor)

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import sys
 import time
 from difflib import SequenceMatcher
@@ -38,6 +39,36 @@ def test_what_is_missing_is_named(monkeypatch):
     for call in (engine_name, lambda: recognize_text(Image.new("RGB", (9, 9)))):
         with pytest.raises(ImportError, match=r"needs rapidocr.*pip install rapidocr onnxruntime"):
             call()
+
+
+@reads
+class TestLanguages:
+    @pytest.mark.parametrize("language", [None, "en", "fr", "de", "zh", "ja", "tr", "vi"])
+    def test_of_rapidocrs_wheel_have_one_cache(self, language):
+        assert engine_name(language) == engine_name()
+
+    @pytest.mark.parametrize(
+        ("language", "model"), [("ko", "korean"), ("ru", "eslav"), ("bg", "cyrillic"), ("ar", "arabic"), ("th", "th")]
+    )
+    def test_that_need_a_download_say_how_to_get_it(self, language, model):
+        for call in (engine_name, lambda language: recognize_text(Image.new("RGB", (9, 9)), language)):
+            with pytest.raises(
+                ImportError, match=rf"include the OCR model '{model}'; get it by: curl .*{model}_PP-OCR"
+            ):
+                call(language)
+
+    @pytest.mark.parametrize("model", sorted(set(ocr.OTHER_MODELS.values())))
+    def test_that_need_a_download_are_known_to_rapidocr(self, model):
+        from rapidocr.inference_engine.base import FileInfo, InferSession
+        from rapidocr.utils.typings import EngineType, ModelType, OCRVersion, TaskType
+
+        file = FileInfo(EngineType.ONNXRUNTIME, OCRVersion.PPOCRV5, TaskType.REC, model, ModelType.MOBILE)
+        with pytest.raises(ImportError, match=re.escape(InferSession.get_model_url(file)["model_dir"])):
+            engine_name(model)
+
+    def test_that_do_not_exist_are_refused(self):
+        with pytest.raises(ValueError, match=r"ocr_language: rapidocr has no model of 'xx'; there are af, .* korean, "):
+            engine_name("xx")
 
 
 @reads

@@ -1,17 +1,62 @@
-import logging
+import io
+import re
+import subprocess
 import sys
+from base64 import b64encode
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFont
-from transformers import AutoProcessor
+from transformers import (
+    AutoProcessor,
+    BitImageProcessor,
+    CLIPImageProcessor,
+    ConvNextImageProcessor,
+    DeiTImageProcessor,
+    ViTImageProcessor,
+)
 
 from processing import PosterCLIPProcessor
-from processing.posterclip import ocr
-from processing.posterclip.processing_posterclip import logger, to_rgb
-from tests.tiny import tiny_processor
+from processing.posterclip import ocr, processing_posterclip, rgb
+from processing.posterclip.processing_posterclip import logger
+from processing.posterclip.rgb import to_rgb
+from tests.tiny import tiny_model, tiny_processor
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def reader() -> PosterCLIPProcessor:
+    """A processor that runs OCR."""
+    processor = tiny_processor()
+    processor.run_ocr = True
+    return processor
+
+
+@pytest.fixture
+def fake_ocr(monkeypatch):
+    """OCR that finds one letter for each different poster; the posters that were read, in order."""
+    posters = []
+
+    def recognize(poster, language):
+        posters.append(poster)
+        return [{"text": "ab" + "x" * (sum(poster.getpixel((0, 0))) % 7), "score": 0.9, "box": None}]
+
+    monkeypatch.setattr(processing_posterclip, "recognize_text", recognize)
+    return posters
+
+
+@pytest.fixture
+def warnings_logged(monkeypatch):
+    """The messages of the processor's warnings."""
+    messages = []
+    logger.warning_once.cache_clear()
+    monkeypatch.setattr(logger, "warning", lambda message: messages.append(message))
+    yield messages
+    logger.warning_once.cache_clear()
 
 
 def test_posters_and_plots_may_differ_in_number():
@@ -42,23 +87,68 @@ def test_a_processor_is_made_of_those_of_two_encoders(tmp_path):
     assert processor(text="abcdefgh", return_tensors="pt")["input_ids"].shape == (1, 5)
 
 
-@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
-def test_deep_greys_are_scaled_and_not_clipped(mode):
-    ramp = np.linspace(0, 65535, 256).reshape(1, 256)
-    image = Image.fromarray(ramp.astype({"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]))
-    reds = np.asarray(to_rgb(image))[0, :, 0].astype(int)
-    assert reds[0] == 0 and reds[-1] == 255 and abs(reds[128] - 128) <= 1 and (np.diff(reds) >= 0).all()
+def share_kept(processor) -> float:
+    """The share of a poster that is white in its middle ninth and black elsewhere, as `pixel_values` display it."""
+    poster = Image.new("RGB", (90, 135), "black")
+    poster.paste("white", (30, 45, 60, 90))
+    pixels = processor(images=poster, return_tensors="np", do_normalize=False)["pixel_values"]
+    return 1 / 9 / pixels.mean()
 
 
-def test_transparency_lies_on_white():
-    half = Image.new("RGBA", (1, 1), (0, 0, 0, 128))
-    assert to_rgb(half).getpixel((0, 0)) == (127, 127, 127)
+class TestWholePosters:
+    @pytest.fixture
+    def encoders(self, tmp_path):
+        """A function that saves an image processor and a tokenizer, and returns their folders."""
+
+        def save(image_processor):
+            image_processor.save_pretrained(tmp_path / "vision")
+            tiny_processor().tokenizer.save_pretrained(tmp_path / "text")
+            return str(tmp_path / "vision"), str(tmp_path / "text")
+
+        return save
+
+    def test_are_what_a_processor_without_a_crop_shows(self, encoders, warnings_logged):
+        processor = PosterCLIPProcessor.from_vision_text_pretrained(*encoders(ViTImageProcessor()))
+        assert share_kept(processor) == pytest.approx(1, abs=0.02) and not warnings_logged
+
+    @pytest.mark.parametrize(
+        ("image_processor", "cut"),
+        [(CLIPImageProcessor(), 33), (BitImageProcessor(size={"shortest_edge": 256}), 49), (DeiTImageProcessor(), 23)],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_are_cut_by_a_centre_crop_that_says_how_much(self, encoders, warnings_logged, image_processor, cut):
+        folders = encoders(image_processor)
+        cropped = PosterCLIPProcessor.from_vision_text_pretrained(*folders)
+        (message,) = warnings_logged
+        (told,) = re.findall(r"cuts off (\d+)% of a 2:3 poster.* --whole_poster True", message.replace("(", " "))
+        assert int(told) == pytest.approx(cut, abs=1)
+        assert share_kept(cropped) == pytest.approx(1 - cut / 100, abs=0.02)
+        whole = PosterCLIPProcessor.from_vision_text_pretrained(*folders, whole_poster=True)
+        assert share_kept(whole) == pytest.approx(1, abs=0.02) and len(warnings_logged) == 1
+
+    def test_survive_saving(self, encoders, tmp_path):
+        folders = encoders(CLIPImageProcessor())
+        PosterCLIPProcessor.from_vision_text_pretrained(*folders, whole_poster=True).save_pretrained(tmp_path / "saved")
+        assert share_kept(PosterCLIPProcessor.from_pretrained(tmp_path / "saved")) == pytest.approx(1, abs=0.02)
+
+    def test_are_refused_where_the_crop_has_no_switch(self, encoders):
+        folders = encoders(ConvNextImageProcessor(size={"shortest_edge": 224}))
+        with pytest.raises(ValueError, match=r"whole_poster: ConvNext.* cuts off 4[89]% of a 2:3 poster"):
+            PosterCLIPProcessor.from_vision_text_pretrained(*folders, whole_poster=True)
 
 
-def test_an_exif_rotation_is_applied():
-    image = Image.new("RGB", (20, 30))
-    image.getexif()[0x0112] = 6
-    assert to_rgb(image).size == (30, 20)
+class TestLoading:
+    @pytest.mark.slow
+    def test_asks_no_question_and_runs_no_code_of_the_folder(self, tmp_path):
+        """In a process that knows no PosterCLIP model, the folder's config names code that would have to be run."""
+        tiny_model().save_pretrained(tmp_path)
+        tiny_processor().save_pretrained(tmp_path)
+        (tmp_path / "configuration_posterclip.py").write_text("raise SystemExit('the code of the folder was run')")
+        code = f"from processing import PosterCLIPProcessor; PosterCLIPProcessor.from_pretrained({str(tmp_path)!r})"
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=ROOT, input="", capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert "trust_remote_code" not in done.stdout + done.stderr and "custom code" not in done.stdout
 
 
 POSTER = Image.new("RGB", (20, 30), "navy")
@@ -71,7 +161,7 @@ def lengths(**given) -> list[int]:
     return tiny_processor()(**given, return_tensors="pt")["poster_attention_mask"].sum(1).tolist()
 
 
-class TestWhatIsPrintedOnPosters:
+class TestPosterText:
     @pytest.mark.parametrize(
         ("printed", "expected"),
         [
@@ -123,59 +213,165 @@ class TestWhatIsPrintedOnPosters:
         assert not set(WORDS) & tiny_processor()(images=POSTER, text="a", return_tensors="pt").keys()
 
 
-@pytest.fixture
-def reader() -> PosterCLIPProcessor:
-    processor = tiny_processor()
-    processor.run_ocr = True
-    return processor
+NOISE = Image.effect_noise((20, 30), 90).convert("RGB")
+PIXELS = np.asarray(NOISE)
 
 
-class TestAProcessorThatReadsPosters:
-    def test_keeps_doing_so_when_it_is_saved(self, reader, tmp_path):
-        for name, processor in (("reads", reader), ("looks", tiny_processor())):
+def file_content():
+    stream = io.BytesIO()
+    NOISE.save(stream, "PNG")
+    return stream.getvalue()
+
+
+# The same poster in every form that a processor takes.
+FORMS = {
+    "PIL": NOISE,
+    "bytes": file_content(),
+    "data URI": f"data:image/png;base64,{b64encode(file_content()).decode()}",
+    "array": PIXELS,
+    "array, channels first": PIXELS.transpose(2, 0, 1),
+    "float array from 0 to 1": PIXELS / 255,
+    "float array from 0 to 255": PIXELS.astype(np.float32),
+    "int32 array": PIXELS.astype(np.int32),
+    "16-bit array": PIXELS.astype(np.uint16) * 257,
+    "tensor": torch.tensor(PIXELS),
+    "float tensor": torch.tensor(PIXELS.transpose(2, 0, 1)) / 255,
+    "bfloat16 tensor": torch.tensor(PIXELS).bfloat16(),
+    "tensor that needs a gradient": torch.tensor(PIXELS / 255, requires_grad=True),
+    "nested list": PIXELS.tolist(),
+    "batch of arrays": PIXELS[None],
+    "batch of tensors": torch.tensor(PIXELS)[None],
+    "list": [NOISE],
+    "list of lists": [[NOISE]],
+    "list of nested lists": [PIXELS.tolist()],
+}
+
+
+class TestEveryFormOfAnImage:
+    def check(self, reader, form, fake_ocr):
+        expected = reader(images=NOISE, text="a plot", return_tensors="pt")
+        found = reader(images=form, text="a plot", return_tensors="pt")
+        assert found.keys() == expected.keys() and set(WORDS) <= expected.keys()
+        for name, value in expected.items():
+            assert torch.equal(found[name], value), name
+        assert fake_ocr == [NOISE, NOISE]
+
+    @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+    def test_is_read_as_a_pil_image_is(self, reader, form, fake_ocr):
+        self.check(reader, form, fake_ocr)
+
+    @pytest.mark.parametrize("kind", [str, Path])
+    def test_path(self, reader, kind, fake_ocr, tmp_path):
+        (tmp_path / "poster.jpg").write_bytes(file_content())
+        self.check(reader, kind(tmp_path / "poster.jpg"), fake_ocr)
+
+    def test_url(self, reader, fake_ocr, monkeypatch):
+        monkeypatch.setattr(rgb, "urlopen", lambda request, timeout: io.BytesIO(file_content()))
+        self.check(reader, "https://example.org/poster", fake_ocr)
+
+    def test_in_one_list(self, reader, fake_ocr):
+        batch = reader(images=[*FORMS.values()], return_tensors="pt")
+        assert len(batch["pixel_values"]) == len(batch["poster_input_ids"]) == len(fake_ocr) == len(FORMS)
+        assert all(torch.equal(values, batch["pixel_values"][0]) for values in batch["pixel_values"])
+
+    def test_of_different_sizes_as_nested_lists(self, reader):
+        small, large = np.zeros((4, 5, 3), int).tolist(), np.zeros((6, 7, 3), int).tolist()
+        assert reader(images=[small, large], poster_text=["", ""], return_tensors="pt")["pixel_values"].shape[0] == 2
+
+    def test_arrays_that_are_not_to_be_rescaled_stay_as_they_are(self, reader, fake_ocr):
+        values = torch.rand(3, 32, 32)
+        for options in ({"do_rescale": False}, {"images_kwargs": {"do_rescale": False}}):
+            plain = reader(images=values, return_tensors="pt", **options)
+            expected = reader.image_processor(values, do_rescale=False, return_tensors="pt")["pixel_values"]
+            assert torch.equal(plain["pixel_values"], expected)
+        assert fake_ocr == [to_rgb(values.numpy())] * 2
+
+    def test_normalised_tensors_are_passed_on_without_text_and_this_is_said_once(
+        self, reader, fake_ocr, warnings_logged
+    ):
+        values, done = torch.randn(2, 3, 32, 32), {"do_resize": False, "do_rescale": False, "do_normalize": False}
+        for _ in range(2):
+            batch = reader(images=values, return_tensors="pt", **done)
+            assert torch.equal(batch["pixel_values"], values) and not batch["poster_attention_mask"].any()
+        (message,) = warnings_logged
+        assert "normalised tensors" in message and not fake_ocr
+
+    @pytest.mark.parametrize(
+        ("image", "reason"),
+        [
+            (np.full((4, 4, 3), np.nan), r"images\[1\]: pixel values from nan to nan: they must be finite"),
+            (torch.tensor([[0.0, float("inf")]]), r"images\[1\]: pixel values from 0 to inf"),
+            (np.full((4, 4), -1), r"images\[1\]: pixel values from -1 to -1"),
+            (b"%PDF-1.4", r"images\[1\]: not an image: starts with %PDF"),
+            ("no/such/poster.jpg", r"images\[1\] \(no/such/poster.jpg\): no such file"),
+            (None, r"images\[1\]: NoneType is no image"),
+            ({"path": "a.jpg"}, r"images\[1\]: dict is no image"),
+            (np.zeros((5, 6, 7)), r"images\[1\]: an array of shape \(5, 6, 7\) is no image"),
+        ],
+    )
+    def test_that_cannot_be_used_is_named_with_the_reason(self, image, reason):
+        with pytest.raises(ValueError, match=reason):
+            tiny_processor()(images=[NOISE, image], return_tensors="pt")
+
+    def test_text_is_never_a_path(self, tmp_path):
+        (tmp_path / "poster.png").write_bytes(file_content())
+        batch = tiny_processor(40)(text=str(tmp_path / "poster.png"), return_tensors="pt")
+        assert batch.keys() == {"input_ids", "attention_mask"}
+
+
+class TestOCR:
+    def test_is_kept_when_a_processor_is_saved(self, reader, tmp_path):
+        reader.ocr_language = "ko"
+        for name, processor in (("with", reader), ("without", tiny_processor())):
             processor.save_pretrained(tmp_path / name)
-            again = AutoProcessor.from_pretrained(tmp_path / name, trust_remote_code=True)
-            assert again.run_ocr == PosterCLIPProcessor.from_pretrained(tmp_path / name).run_ocr
-            assert again.run_ocr == (name == "reads")
+            for load in (AutoProcessor, PosterCLIPProcessor):
+                loaded = load.from_pretrained(tmp_path / name, trust_remote_code=True)
+                assert (loaded.run_ocr, loaded.ocr_language) == (processor.run_ocr, processor.ocr_language)
 
-    def test_takes_what_is_given_before_what_it_could_read(self, reader, monkeypatch):
-        monkeypatch.setattr("processing.posterclip.processing_posterclip.recognize_text", lambda _: pytest.fail("read"))
+    def test_reads_in_the_language_of_the_processor(self, reader, monkeypatch):
+        languages = []
+        monkeypatch.setattr(processing_posterclip, "recognize_text", lambda _, language: languages.append(language))
+        reader(images=POSTER, return_tensors="pt")
+        reader.ocr_language = "ko"
+        reader(images=POSTER, return_tensors="pt")
+        assert languages == [None, "ko"]
+
+    def test_does_not_run_where_the_text_is_given(self, reader, fake_ocr):
         assert reader(images=POSTER, poster_text="ab", return_tensors="pt")["poster_attention_mask"].sum() == 4
         assert not reader(images=POSTER, poster_text=[], return_tensors="pt")["poster_attention_mask"].any()
         assert not set(WORDS) & reader(text="a plot", return_tensors="pt").keys()
+        assert not fake_ocr
 
-    def test_reads_those_of_which_nobody_says_what_is_printed_on_them(self, reader, monkeypatch):
-        monkeypatch.setattr("processing.posterclip.processing_posterclip.recognize_text", lambda _: LINES)
+    def test_runs_on_the_posters_whose_text_is_none(self, reader, monkeypatch):
+        monkeypatch.setattr(processing_posterclip, "recognize_text", lambda *_: LINES)
         batch = reader(images=[POSTER] * 3, poster_text=["abc", None, ""], return_tensors="pt")
         assert batch["poster_attention_mask"].sum(1).tolist() == [5, 7, 0]
 
-    def test_does_not_read_arrays(self, reader, monkeypatch):
-        monkeypatch.setattr("processing.posterclip.processing_posterclip.recognize_text", lambda _: LINES)
-        array = np.zeros((3, 3, 30, 20), np.uint8)
-        assert reader(images=array, return_tensors="pt").keys() == {"pixel_values"}
-        assert reader(images=torch.from_numpy(array), return_tensors="pt")["pixel_values"].shape[0] == 3
-        mixed = reader(images=[array[0], POSTER], return_tensors="pt")
-        assert mixed["poster_attention_mask"].sum(1).tolist() == [0, 7]
-
-    def test_takes_posters_for_ones_without_text_where_the_ocr_is_missing_and_says_so_once(
-        self, reader, monkeypatch, caplog
+    @pytest.mark.parametrize(
+        ("language", "how_to_get_it"), [(None, "pip install rapidocr onnxruntime"), ("ko", "curl .*korean")]
+    )
+    def test_that_is_not_installed_is_named_once_and_posters_count_as_without_text(
+        self, reader, monkeypatch, warnings_logged, language, how_to_get_it
     ):
-        monkeypatch.setitem(sys.modules, "rapidocr", None)
+        if language is None:
+            monkeypatch.setitem(sys.modules, "rapidocr", None)
+        else:
+            pytest.importorskip("rapidocr")
         ocr._engine.cache_clear()
-        logger.warning_once.cache_clear()
-        monkeypatch.setattr(logger, "propagate", True)
-        with caplog.at_level(logging.WARNING, logger.name):
-            batches = [reader(images=[POSTER] * 2, text="a", return_tensors="pt") for _ in range(3)]
+        reader.ocr_language = language
+        batches = [reader(images=[POSTER] * 2, text="a", return_tensors="pt") for _ in range(3)]
         assert all(batch["poster_attention_mask"].tolist() == [[0, 0], [0, 0]] for batch in batches)
-        (record,) = caplog.records
-        assert "without text" in record.message and "pip install rapidocr onnxruntime" in record.message
+        (message,) = warnings_logged
+        assert re.search(f"posters without text: .*{how_to_get_it}", message)
 
     @pytest.mark.slow
     @pytest.mark.skipif(find_spec("rapidocr") is None, reason="rapidocr is not installed")
-    def test_finds_the_words_of_a_poster(self, reader):
+    def test_finds_the_words_of_a_poster(self, reader, tmp_path):
         ocr._engine.cache_clear()
         poster = Image.new("RGB", (320, 480), "navy")
         ImageDraw.Draw(poster).text((160, 100), "MOBY", "white", ImageFont.load_default(size=60), anchor="mm")
-        found = reader(images=[poster, POSTER.resize((320, 480))], return_tensors="pt")
-        expected = reader(poster_text=["MOBY. MOBY", ""], return_tensors="pt")
+        poster.save(tmp_path / "poster.png")
+        forms = [tmp_path / "poster.png", np.asarray(poster), POSTER.resize((320, 480))]
+        found = reader(images=forms, return_tensors="pt")
+        expected = reader(poster_text=["MOBY. MOBY", "MOBY. MOBY", ""], return_tensors="pt")
         assert all(torch.equal(found[name], expected[name]) for name in WORDS)
