@@ -1,7 +1,6 @@
 """A catalogue of movies: any known layout in, one checked DatasetDict out."""
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,71 +8,54 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from datasets import Dataset, DatasetDict, Features, Image, List, Value, concatenate_datasets
+from datasets import Dataset, DatasetDict, Features, Image, concatenate_datasets
+from transformers import PreTrainedTokenizerBase
 
 from .image_checks import check_posters
-from .layouts import read_source
+from .movies import MOVIE_FEATURES, check_movies
 from .near_duplicates import Thumbnails, near_duplicates
 from .ocr_cache import read_posters
-from .ocr_lines import LINES, check_lines
-from .rows import CatalogueError, Row, Source, as_text
+from .ocr_lines import LINES, PosterText, read_poster_text
+from .plot_lengths import describe_cut_plots
+from .sources.columns import Columns
+from .sources.layouts import read_source
+from .sources.rows import BadRow, CatalogueError, Source, bad_row
 from .splits import SPLIT_SIZES, assign_splits, describe_shares
-from .titles import series_of
 
-__all__ = ["FEATURES", "BadRow", "Catalogue", "CatalogueError", "load_catalogue"]
+__all__ = ["BadRow", "Catalogue", "CatalogueError", "load_catalogue"]
 
-FEATURES = Features(
-    id=Value("string"),
-    image=Image(),
-    plots=List(Value("string")),
-    title=Value("string"),
-    year=Value("int64"),
-    genres=List(Value("string")),
-    series=Value("string"),
-    poster_text=LINES,
-)
 HELD_OUT = ("validation", "test")
 TRAIN_SIZES = {"train": 7 / 8, "validation": 1 / 8}  # where a catalogue has no validation
-MAX_PLOT = 100_000  # characters
 TOGETHER = "near-duplicates kept together"
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class BadRow:
-    """A row that cannot be used, and why.
-
-    Example:
-        >>> print(BadRow("metadata.jsonl row 12 (id 45)", "posters/45.jpg", "image is truncated"))
-        metadata.jsonl row 12 (id 45), posters/45.jpg: image is truncated
-    """
-
-    row: str
-    file: str
-    reason: str
-
-    def __str__(self) -> str:
-        """One line, whatever the file holds."""
-        line = f"{self.row}, {self.file}: {self.reason}" if self.file else f"{self.row}: {self.reason}"
-        return " ".join(line.encode(errors="backslashreplace").decode().split())
-
-
-@dataclass(frozen=True)
 class Catalogue:
-    """Checked movies, in splits with the columns of `FEATURES`, and what was left out.
+    """Checked movies, in splits with the columns of `MOVIE_FEATURES`, and what was left out.
 
-    Posters of a folder stay on disk: `image` holds their paths. `seed` deals the splits that are made here.
-    `poster_text` holds the lines that are printed on a poster, None where nobody has read it: `with_poster_text` does.
-    `thumbnails` holds what near-duplicates are known by, (32, 32) of each poster by the movie's id.
+    A movie with several posters has a row for each, with one id. Posters of a folder stay on disk: `image` holds their
+    paths. `poster_text` holds the lines of text on a poster, None where nobody has read it: `with_poster_text` does.
+
+    Args:
+        source: the folder, table or dataset.
+        splits: of the movies.
+        bad_rows: those that were left out.
+        columns: which column each field comes from.
+        split_by: what decided the splits.
+        seed: of the splits that are made here.
+        warnings: what a user should know about the source, one line each.
+        thumbnails: of each movie's first poster, (32, 32), by its id; near-duplicates are found by them.
     """
 
     source: str
     splits: DatasetDict
     bad_rows: list[BadRow]
-    plot_columns: list[str]
+    columns: Columns
     split_by: str
     seed: int = 0
+    warnings: tuple[str, ...] = ()
     posters_read: int = 0
     posters_failed: tuple[str, ...] = ()
     thumbnails: Mapping[str, Thumbnails] = field(default_factory=dict, repr=False, compare=False)
@@ -180,14 +162,21 @@ class Catalogue:
         names = tuple(f"{movies[unread[index]]['id']}: {reason}" for index, reason in failed.items())
         return replace(self, splits=DatasetDict(splits), posters_read=len(unread) - len(failed), posters_failed=names)
 
-    def report(self) -> dict[str, Any]:
-        """What was read, for the JSON file of a run."""
+    def report(self, tokenizer: PreTrainedTokenizerBase | None = None) -> dict[str, Any]:
+        """Returns what was read, for the JSON file of a run.
+
+        Args:
+            tokenizer: counts the plots that are cut at its limit; without one, a rule of thumb does.
+        """
         texts = [lines for split in self.splits.values() for lines in split["poster_text"][:] if lines is not None]
+        genres = Counter(genre for split in self.splits.values() for of in split["genres"][:] for genre in of)
         return {
             "source": self.source,
             "rows": {name: len(split) for name, split in self.splits.items()},
             "bad_rows": {"count": len(self.bad_rows), "lines": [str(bad) for bad in self.bad_rows]},
-            "plot_columns": self.plot_columns,
+            "columns": self.columns.report(),
+            "plot_columns": self.columns["plots"],
+            "genres": dict(genres.most_common()),
             "split_by": self.split_by,
             "shared_series": self.shared_series,
             "shared_plots": self.shared_plots,
@@ -197,22 +186,48 @@ class Catalogue:
                 "without_text": texts.count([]),
                 "failed": list(self.posters_failed),
             },
+            "warnings": [*self.warnings, *self._cut_plots(tokenizer)],
         }
+
+    def summary(self, tokenizer: PreTrainedTokenizerBase | None = None) -> list[str]:
+        """Returns what was read, in lines to print.
+
+        Args:
+            tokenizer: as in `report`.
+        """
+        report = self.report(tokenizer)
+        rows = ", ".join(f"{name} {count}" for name, count in report["rows"].items())
+        used = {kind: of if isinstance(of, str) else " + ".join(of) for kind, of in report["columns"].items()}
+        genres = [f"{genre} {count}" for genre, count in report["genres"].items()]
+        return [
+            f"rows: {rows}; splits: {self.split_by}",
+            f"columns: {', '.join(f'{kind} from {of}' for kind, of in used.items())}",
+            f"genres: {', '.join([*genres[:5], *(['...'] if len(genres) > 5 else [])]) or 'none'}",
+            *([f"bad rows left out: {len(self.bad_rows)}"] if self.bad_rows else []),
+            *(f"warning: {line}" for line in report["warnings"]),
+        ]
+
+    def _cut_plots(self, tokenizer: PreTrainedTokenizerBase | None) -> list[str]:
+        plots = [plot for split in self.splits.values() for of in split["plots"][:] for plot in of]
+        line = describe_cut_plots(plots, tokenizer)
+        return [line] if line else []
 
 
 def load_catalogue(
     source: str,
     *,
     plot_columns: Sequence[str] | None = None,
+    image_column: str | None = None,
     on_bad_rows: Literal["error", "skip"] = "error",
     seed: int = 0,
 ) -> Catalogue:
-    """Read a catalogue and check every row and every poster of it.
+    """Returns a catalogue of which every row and every poster was checked.
 
     Args:
-        source: a folder (metadata.jsonl or metadata.csv with posters, the MovieLens layout, a saved dataset),
-            or any name that `datasets.load_dataset` takes.
+        source: a folder or table in one of the layouts of `processing.catalogue.sources.layouts`, or the name of a
+            dataset on the Hub.
         plot_columns: the columns to take as plots, in this order; by default those with a known name.
+        image_column: the column of the posters; by default one with a known name or of type Image.
         on_bad_rows: "error" checks all rows, then stops; "skip" leaves bad ones out, logs and counts them.
         seed: of the splits that are made where the source has none: by series, and movies that share a poster or one
             of these plots, nearly, are in one split (`assign_splits`).
@@ -225,18 +240,19 @@ def load_catalogue(
         >>> catalogue.report()["rows"]  # doctest: +SKIP
         {'train': 112, 'validation': 16, 'test': 32}
     """
-    found = read_source(source, plot_columns)
-    movies, problems = _check_rows(found)
+    found = read_source(source, plot_columns, image_column)
+    given_text = read_poster_text(Path(source).expanduser())
+    movies, problems = check_movies(found, given_text)
     unbroken = [index for index in range(len(movies)) if index not in problems]
     bad_posters, thumbnails = check_posters(found.images, unbroken)
     problems |= bad_posters
-    bad_rows = [_bad_row(found.rows[i], found.images[i]["image"], problems[i]) for i in sorted(problems)]
-    if bad_rows and on_bad_rows != "skip":
-        lines = [f"  {bad}" for bad in bad_rows[:20]]
-        if len(bad_rows) > 20:
-            lines.append(f"  and {len(bad_rows) - 20} more")
+    bad_rows = [bad_row(found.rows[i], found.columns, problems[i], found.images[i]["image"]) for i in sorted(problems)]
+    bad_rows += given_text.bad_rows
+    if bad_rows and on_bad_rows == "error":
+        shown = [f"  {bad}" for bad in bad_rows[:20]]
+        more = [f"  and {len(bad_rows) - 20} more"] if len(bad_rows) > 20 else []
         hint = "Mend them, or leave them out with --on_bad_rows skip."
-        raise CatalogueError("\n".join([f"{source} has bad rows ({len(bad_rows)}):", *lines, hint]))
+        raise CatalogueError("\n".join([f"{source} has bad rows ({len(bad_rows)}):", *shown, *more, hint]))
     for bad in bad_rows:
         logger.warning("left out: %s", bad)
 
@@ -263,96 +279,36 @@ def load_catalogue(
         raise CatalogueError(f"no rows are left of split {name!r} in {source}: all its rows are bad")
 
     # Bad rows stay in as blanks until `select`, which is lazy: no image is copied.
-    texts = {name: [movie.get(name) for movie in movies] for name in FEATURES if name != "image"}
-    table = Dataset.from_dict(texts, Features({name: FEATURES[name] for name in texts}))
-    table = concatenate_datasets([table, found.images], axis=1).select_columns(list(FEATURES))
+    texts = {name: [movie.get(name) for movie in movies] for name in MOVIE_FEATURES if name != "image"}
+    table = Dataset.from_dict(texts, Features({name: MOVIE_FEATURES[name] for name in texts}))
+    table = concatenate_datasets([table, found.images], axis=1).select_columns(list(MOVIE_FEATURES))
     table = table.cast_column("image", Image())
     order = [name for name in dict.fromkeys([*SPLIT_SIZES, *names]) if name in names]
     splits = {name: table.select([good[i] for i, of in enumerate(names) if of == name]) for name in order}
-    pictures = {movies[index]["id"]: thumbnails[index] for index in good}
-    return Catalogue(source, DatasetDict(splits), bad_rows, found.plot_columns, split_by, seed, thumbnails=pictures)
+    pictures: dict[str, Thumbnails] = {}
+    for index in good:
+        pictures.setdefault(movies[index]["id"], thumbnails[index])
+    return Catalogue(
+        source,
+        DatasetDict(splits),
+        bad_rows,
+        found.columns,
+        split_by,
+        seed,
+        warnings=(*found.warnings, *_warnings(found, movies, good, given_text, bool(given))),
+        thumbnails=pictures,
+    )
 
 
-def _check_rows(found: Source) -> tuple[list[dict[str, Any]], dict[int, str]]:
-    """The fields of each movie but its image, plus `split`; and the reason of each bad row by its index."""
-    movies: list[dict[str, Any]] = []
-    problems: dict[int, str] = {}
-    taken: dict[str, str] = {}
-    for index, row in enumerate(found.rows):
-        movie: dict[str, Any] = {}
-        movies.append(movie)
-        try:
-            movie["split"] = read_split(row.split)
-            if row.problem:
-                raise ValueError(row.problem)
-            movie |= read_movie(row.fields, found.plot_columns)
-            if movie["poster_text"] is None:
-                movie["poster_text"] = found.poster_text.get(movie["id"])
-            if movie["id"] in taken:
-                raise ValueError(f"the id is taken by {taken[movie['id']]}")
-            taken[movie["id"]] = row.where
-        except ValueError as error:
-            problems[index] = str(error)
-    return movies, problems
-
-
-def read_movie(fields: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
-    """The fields of a movie, but its image, out of a row's; ValueError, with the reason, for a bad row.
-
-    Args:
-        fields: of the row, by names in lower case.
-        columns: those of the plots.
-
-    Example:
-        >>> read_movie({"id": 7, "plot": "A whale.", "year": "1851"}, ["plot"])["plots"]
-        ['A whale.']
-    """
-    number, title = as_text(fields.get("id"), "id"), as_text(fields.get("title"), "title")
-    if not number:
-        raise ValueError("no id")
-    plots = [plot for column in columns for plot in _texts(fields.get(column), column)]
-    if not plots:
-        raise ValueError("no plot")
-    if (longest := max(map(len, plots))) > MAX_PLOT:
-        raise ValueError(f"a plot of {longest} characters, the limit is {MAX_PLOT}")
-    genres = fields.get("genres")
-    return {
-        "id": number,
-        "plots": plots,
-        "title": title,
-        "year": _year(fields.get("year")),
-        "genres": _texts(re.split(r"[|,;]", genres) if isinstance(genres, str) else genres, "genres"),
-        "series": as_text(fields.get("series"), "series") or (series_of(title) if title else number),
-        "poster_text": check_lines(fields.get("poster_text")),
-    }
-
-
-def _texts(value: Any, what: str) -> list[str]:
-    """The texts in a list, or the one text, without the absent ones."""
-    texts = [as_text(item, what) for item in (value if isinstance(value, list) else [value])]
-    return [text for text in texts if text]
-
-
-def _year(value: Any) -> int | None:
-    text = as_text(value, "year")
-    if not text:
-        return None
-    if not re.fullmatch(r"-?\d{1,4}(\.0)?", text):
-        raise ValueError(f"bad year {text[:20]!r}")
-    return int(float(text))
-
-
-def read_split(value: Any) -> str | None:
-    """The name of a row's split, None if it has none; ValueError for what cannot be a name."""
-    name = as_text(value, "split")
-    if not name:
-        return None
-    if not re.fullmatch(r"\w+", name):
-        raise ValueError(f"bad name of a split {name[:20]!r}: letters, digits and _ only")
-    return name
-
-
-def _bad_row(row: Row, image: Mapping[str, Any] | None, reason: str) -> BadRow:
-    number = row.fields.get("id")
-    where = row.where if number is None else f"{row.where} (id {str(number)[:40]})"
-    return BadRow(where, row.poster or Path((image or {}).get("path") or "").name, reason)
+def _warnings(found: Source, movies: list[dict[str, Any]], good: list[int], text: PosterText, given: bool) -> list[str]:
+    """Returns what a user should know: columns and rows of poster_text that were not used, movies without titles."""
+    warnings = []
+    if found.columns.unknown:
+        warnings.append(f"columns that were not understood: {', '.join(found.columns.unknown)}")
+    if without := sum(not movies[index]["title"] for index in good):
+        consequence = "" if given else "; they are a series each, so sequels and remakes may lie in several splits"
+        warnings.append(f"{without} of {len(good)} rows have no title{consequence}")
+    if text.unused:
+        names = ", ".join(text.unused[:5]) + (", ..." if len(text.unused) > 5 else "")
+        warnings.append(f"{len(text.unused)} rows of poster_text.jsonl belong to no poster ({names})")
+    return warnings

@@ -27,7 +27,7 @@ def check_posters(images: Dataset, rows: Sequence[int]) -> tuple[dict[int, str],
 
     def look(row: int) -> str | Thumbnails:
         image = images[row]["image"]
-        if image is None:
+        if image is None or (image["path"] is None and image["bytes"] is None):
             return "no poster"
         try:
             return thumbnail(open_image(Path(image["path"]) if image["bytes"] is None else image["bytes"]))

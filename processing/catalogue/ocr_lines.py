@@ -1,5 +1,8 @@
-"""What is printed on posters as a catalogue gives it: a column `poster_text`, or a file beside the metadata."""
+"""The text on posters as a catalogue gives it: a column `poster_text`, or a file beside the metadata."""
 
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +10,60 @@ from datasets import List, Value
 
 from processing.posterclip.ocr import Line
 
-from .rows import Row, as_text, read_rows
+from .sources.columns import Columns
+from .sources.rows import BadRow, bad_row
+from .sources.tables import read_table
+from .sources.values import as_id, as_text, match_ids
 
 LINES = List({"text": Value("string"), "score": Value("float64"), "box": List(Value("float64"))})
 FILE = "poster_text.jsonl"
+_COLUMNS = Columns({"id": ["id"]})
+
+
+@dataclass
+class PosterText:
+    """The lines on posters that files give, by the movie's id or by the poster's file.
+
+    Args:
+        by_id: the lines of a movie with one poster.
+        by_file: the lines of a poster.
+        bad_rows: rows that cannot be used.
+        unused: the ids and files that no poster has, after `join`.
+    """
+
+    by_id: dict[str, list[Line]] = field(default_factory=dict)
+    by_file: dict[str, list[Line]] = field(default_factory=dict)
+    bad_rows: list[BadRow] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+
+    def join(self, posters: Sequence[tuple[str, str]]) -> list[list[Line] | None]:
+        """Returns the lines of each poster, None where no row gives them.
+
+        Args:
+            posters: the movie's id, "" if it is not known, and the poster's file. Ids are compared by `match_ids`; an
+                id alone says nothing where a movie has several posters.
+        """
+        counts = Counter(number for number, _ in posters)
+        key_of = {number: key for key, number in match_ids(self.by_id, filter(None, counts)).items()}
+        found: list[list[Line] | None] = []
+        used: set[str] = set()
+        for number, file in posters:
+            name = Path(file).name if Path(file).name in self.by_file else file
+            key = key_of.get(number, "")
+            if name in self.by_file:
+                found.append(self.by_file[name])
+                used.add(name)
+            elif key and counts[number] == 1:
+                found.append(self.by_id[key])
+                used.add(key)
+            else:
+                found.append(None)
+        self.unused = [name for name in (*self.by_id, *self.by_file) if name not in used]
+        return found
 
 
 def check_lines(value: Any) -> list[Line] | None:
-    """The lines of a poster out of what a source gives for them; None where it is not known what is printed on it.
+    """Returns the lines of a poster out of what a source gives for them, None where nobody has read it.
 
     Args:
         value: a list of lines, each a text or a mapping with `text` and maybe `score` (1 without) and `box` (None
@@ -44,35 +93,37 @@ def check_lines(value: Any) -> list[Line] | None:
     return [line for line in lines if line["text"].strip()]
 
 
-def read_poster_text_file(folder: Path) -> tuple[dict[str, list[Line]], list[Row]]:
-    """The lines by the movie's id out of `poster_text.jsonl`, if it lies in the folder, and the bad rows of it.
+def read_poster_text(source: Path) -> PosterText:
+    """Returns the lines in the files `poster_text.jsonl` of a source's folder and its sub-folders.
 
-    A row is `{"id", "lines"}`; ids that no movie has do no harm.
+    A row is `{"id", "lines"}`, or `{"file_name", "lines"}` where movies have several posters.
     """
-    if not (folder / FILE).is_file():
-        return {}, []
-    texts: dict[str, list[Line]] = {}
-    rows = read_rows(folder / FILE)
-    for row in rows:
-        row.where = f"{FILE} {row.where}"
-        try:
-            row.problem = row.problem or _take(row.fields, texts)
-        except ValueError as error:
-            row.problem = str(error)
-    return texts, [row for row in rows if row.problem]
+    folder = source.parent if source.is_file() else source
+    text = PosterText()
+    for path in [*folder.glob(FILE), *sorted(folder.glob(f"*/{FILE}"))] if folder.is_dir() else []:
+        for row in read_table(path).rows:
+            row.where = f"{path.relative_to(folder)} {row.where}"
+            try:
+                if row.problem:
+                    raise ValueError(row.problem)
+                _take(row.fields, text)
+            except ValueError as error:
+                text.bad_rows.append(bad_row(row, _COLUMNS, str(error)))
+    return text
 
 
-def _take(fields: dict[str, Any], texts: dict[str, list[Line]]) -> str:
-    """Put the lines of a row among the others; the reason if they cannot be."""
-    if not (number := as_text(fields.get("id"), "id")):
-        return "no id"
-    if number in texts:
-        return "the id is taken by a row above"
+def _take(fields: dict[str, Any], text: PosterText) -> None:
+    """Put the lines of a row among the others."""
+    file, number = as_text(fields.get("file_name"), "file_name"), as_id(fields.get("id"))
+    if not (file or number):
+        raise ValueError("no id")
+    known = text.by_file if file else text.by_id
+    if (file or number) in known:
+        raise ValueError(f"the {'file_name' if file else 'id'} is taken by a row above")
     lines = check_lines(fields.get("lines"))
     if lines is None:
-        return "no lines"
-    texts[number] = lines
-    return ""
+        raise ValueError("no lines")
+    known[file or number] = lines
 
 
 def _check_line(line: Any) -> Line:

@@ -15,14 +15,16 @@ from typing import Any, Literal
 import fsspec
 import numpy as np
 import torch
-from datasets import Dataset, Features, Image, IterableDataset, concatenate_datasets, load_dataset
+from datasets import Dataset, Features, Image, IterableDataset, List, concatenate_datasets, load_dataset
 from datasets.distributed import split_dataset_by_node
 from torch.utils.data import IterableDataset as TorchIterableDataset
 from torch.utils.data import get_worker_info
 
-from processing.catalogue.catalogue import FEATURES, BadRow, read_movie, read_split
-from processing.catalogue.layouts import FIELDS, class_names, image_column
-from processing.catalogue.rows import CatalogueError, choose_plot_columns
+from processing.catalogue.movies import MOVIE_FEATURES, read_movie
+from processing.catalogue.sources.columns import Columns
+from processing.catalogue.sources.hub_datasets import find_image_column, row_fields
+from processing.catalogue.sources.rows import ROW_NUMBER, BadRow, CatalogueError, find_columns
+from processing.catalogue.sources.values import split_name
 from processing.posterclip.ocr_text import compose_text
 from processing.posterclip.processing_posterclip import PosterCLIPProcessor
 from processing.posterclip.rgb import open_image
@@ -64,8 +66,9 @@ def open_stream(source: str, splits: Sequence[str]) -> IterableDataset:
     except Exception as error:  # every builder has its own
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise CatalogueError(f"{source} cannot be streamed ({reason})") from error
+    parts = {split_name(name) or name: part for name, part in parts.items()}
     missing = [name for name in splits if name not in parts]
-    if missing and not all("split" in (part.features or {}) for part in parts.values()):
+    if missing and not all(Columns.find([*(part.features or {})])["split"] for part in parts.values()):
         raise CatalogueError(f"{source} has no split {missing[0]!r}; it has {', '.join(parts)}")
     return concatenate_datasets([parts[name] for name in (parts if missing else splits)])
 
@@ -87,7 +90,7 @@ class MovieStream(TorchIterableDataset):
         rows: as `open_stream` gives them.
         processor: makes the posters' bytes; `movies` does without.
         splits: those to take where the rows have a column `split`.
-        plot_columns: as `load_catalogue` takes them.
+        plot_columns, image_column: as `load_catalogue` takes them.
         on_bad_rows: "error" stops at a row that cannot be used; "skip" leaves it out, logs it and counts it.
         seed: of shuffling and draws.
         augment: whether posters are seen in another way each pass, by `processing.data.transforms`.
@@ -118,6 +121,7 @@ Mend it, or leave such rows out with --on_bad_rows skip.
         *,
         splits: Sequence[str] = ("train",),
         plot_columns: Sequence[str] | None = None,
+        image_column: str | None = None,
         on_bad_rows: Literal["error", "skip"] = "error",
         seed: int = 0,
         augment: bool = False,
@@ -132,10 +136,17 @@ Mend it, or leave such rows out with --on_bad_rows skip.
         self.features = rows.features
         if self.features is None:
             raise CatalogueError("the columns of the stream are not known before it is read")
-        self.plot_columns = choose_plot_columns([column.lower() for column in self.features], plot_columns)
-        self.image = image_column(self.features)
-        wanted = [column for column in self.features if column.lower() in (*FIELDS, *self.plot_columns)]
-        self.rows = rows.select_columns(list(dict.fromkeys([*wanted, self.image])))
+        self.image = find_image_column(self.features, image_column)
+        if isinstance(self.features[self.image], List):
+            raise CatalogueError(f"{self.image} holds lists of posters, which cannot be streamed")
+        inner = self.features.get("json")
+        others = [name for name in self.features if name not in (self.image, "json")]
+        self.columns = find_columns([*others, *(inner if isinstance(inner, dict) else ())], plot_columns)
+        self.has_id = bool(self.columns["id"])
+        if not self.has_id:
+            self.columns.by_field["id"] = [ROW_NUMBER]
+        wanted = {name for of in self.columns.by_field.values() for name in of} | {self.image, "json"}
+        self.rows = rows.select_columns([name for name in self.features if name in wanted])
         self.rows = self.rows.cast_column(self.image, Image(decode=False))
         self.splits = splits
         self.on_bad_rows = on_bad_rows
@@ -176,7 +187,7 @@ Mend it, or leave such rows out with --on_bad_rows skip.
         Raises:
             CatalogueError: a row is bad, or there are not two movies.
         """
-        columns = Features({name: FEATURES[name] for name in ("id", "image", "plots", "poster_text")})
+        columns = Features({name: MOVIE_FEATURES[name] for name in ("id", "image", "plots", "poster_text")})
         movies = [{name: movie[name] for name in columns} for movie in self._movies(self.rows, log=True)]
         if len(movies) < 2:
             raise CatalogueError(f"{' + '.join(self.splits)} of the stream holds {len(movies)} movie: 2 are needed")
@@ -184,7 +195,7 @@ Mend it, or leave such rows out with --on_bad_rows skip.
 
     def report(self) -> dict[str, Any]:
         """What is read, for the JSON file of a run."""
-        return {"streaming": True, "shards": self.rows.num_shards, "plot_columns": self.plot_columns}
+        return {"streaming": True, "shards": self.rows.num_shards, "plot_columns": self.columns["plots"]}
 
     def _pass(self, number: int) -> IterableDataset:
         """The rows of this process, shuffled as all processes shuffle them in this pass."""
@@ -200,23 +211,23 @@ Mend it, or leave such rows out with --on_bad_rows skip.
         """The good rows as movies, with the poster read; `log` says whether bad ones are logged and counted."""
         worker = get_worker_info()
         for number, row in enumerate(_whole(rows)):
-            image = row[self.image]
-            fields = {name.lower(): class_names(value, self.features[name]) for name, value in row.items()}
+            image = row.pop(self.image)
+            fields = {ROW_NUMBER: str(number)} | row_fields(row, self.features)
             try:
-                if "split" in fields:
-                    split = read_split(fields["split"])
+                if self.columns["split"]:
+                    split = split_name(fields[self.columns["split"][0]])
                     if split is None:
                         raise ValueError("no split")
                     if split not in self.splits:
                         continue
-                movie = read_movie({"id": str(number)} | fields, self.plot_columns)
+                movie = read_movie(fields, self.columns)
                 if self.use_poster_text and movie["poster_text"] is None:
                     raise ValueError("no poster_text")
                 content = _content(image)
-                movie |= {"image": {"bytes": content, "path": None}, "has_id": "id" in fields}
+                movie |= {"image": {"bytes": content, "path": None}, "has_id": self.has_id}
                 movie["poster"] = open_image(content)
             except ValueError as error:
-                name = f" (id {str(fields['id'])[:40]})" if "id" in fields else ""
+                name = f" (id {str(fields[self.columns['id'][0]])[:40]})" if self.has_id else ""
                 file = Path(((image or {}).get("path") or "").split("::")[0]).name
                 bad = BadRow(f"row {number} of the stream{name}", file, str(error))
                 if self.on_bad_rows != "skip":

@@ -34,11 +34,14 @@ class CatalogueArguments:
     """Which movies."""
 
     catalogue: str = field(
-        metadata={"help": "A folder with metadata.jsonl or .csv and posters, a MovieLens folder, or a dataset."}
+        metadata={"help": "A table of movies with their posters, its folder, or a dataset (docs name the layouts)."}
     )
     plot_columns: list[str] | None = field(
         default=None,
         metadata={"help": "Text columns to take as plots, in this order; known names by default."},
+    )
+    image_column: str | None = field(
+        default=None, metadata={"help": "Column of the posters (their files or content); a known name by default."}
     )
     on_bad_rows: Literal["error", "skip"] = field(
         default="error",
@@ -56,7 +59,11 @@ class CatalogueArguments:
     def load(self) -> Catalogue:
         """Read and check the catalogue."""
         return load_catalogue(
-            self.catalogue, plot_columns=self.plot_columns, on_bad_rows=self.on_bad_rows, seed=self.split_seed
+            self.catalogue,
+            plot_columns=self.plot_columns,
+            image_column=self.image_column,
+            on_bad_rows=self.on_bad_rows,
+            seed=self.split_seed,
         )
 
 

@@ -13,7 +13,7 @@ from huggingface_hub import metadata_load, metadata_save
 from yaml import YAMLError
 
 from processing.catalogue.catalogue import load_catalogue
-from processing.catalogue.rows import read_rows
+from processing.catalogue.sources.tables import read_table
 from scripts.hub.publishing_checks import (
     check_imports,
     check_texts,
@@ -154,7 +154,7 @@ def stage_dataset(source: Path, folder: Path) -> Staged:
         raise ValueError(f"{source} is no catalogue that can be pushed: it needs a metadata.jsonl or metadata.csv.")
     load_catalogue(str(source))
     staged, posters = Staged(folder, "dataset"), set()
-    for row in read_rows(metadata[0]):
+    for row in read_table(metadata[0]).rows:
         posters.add(Path(row.fields["file_name"]).as_posix())
         for column, value in row.fields.items():
             if local := [text for text in texts_in(value) if is_local_path(text)]:
@@ -199,7 +199,7 @@ def stage_space(source: Path, folder: Path) -> Staged:
     """
     needed = ("app.py", METADATA, EMBEDDINGS, "model/config.json")
     staged = _stage_space(source, folder, "app", needed, SPACE_FILES)
-    for row in read_rows(source / METADATA):
+    for row in read_table(source / METADATA).rows:
         if (poster := f"catalogue/{row.fields.get('file_name')}") not in staged.files:
             raise ValueError(f"{source} is no app that can be pushed: there is no {poster}.")
     return staged

@@ -4,7 +4,7 @@ import numpy as np
 from datasets import Dataset
 from PIL import Image
 
-from processing.catalogue.catalogue import FEATURES
+from processing.catalogue.movies import MOVIE_FEATURES
 from processing.evaluation.estimates import bootstrap_intervals, pool_size_metrics
 from processing.evaluation.groups import group_metrics
 from processing.evaluation.one_to_one import match_one_to_one
@@ -28,7 +28,7 @@ def movies():
         "series": [str(number) for number in range(COUNT)],
         "poster_text": [[]] * COUNT,
     }
-    return Dataset.from_dict(rows, FEATURES)
+    return Dataset.from_dict(rows, MOVIE_FEATURES)
 
 
 def embeddings(noise=1.5):

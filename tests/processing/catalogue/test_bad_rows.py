@@ -112,9 +112,9 @@ class TestNoCatalogue:
         with pytest.raises(CatalogueError, match="someone/nothing is neither a folder nor, on the Hub, a dataset"):
             load_catalogue("someone/nothing")
 
-    def test_a_file(self, folder):
-        with pytest.raises(CatalogueError, match="is a file; give the folder"):
-            load_catalogue(folder([movie(1)]) + "/metadata.jsonl")
+    def test_a_file_that_is_no_table(self, tmp_path):
+        with pytest.raises(CatalogueError, match=r"1.jpg is no table; known layouts"):
+            load_catalogue(str(poster(tmp_path / "1.jpg")))
 
     def test_a_folder_of_nothing_but_images_says_which_layouts_are_known(self, tmp_path):
         poster(tmp_path / "1.jpg")
@@ -140,5 +140,5 @@ class TestNoCatalogue:
             load_catalogue(str(tmp_path))
 
     def test_no_column_file_name(self, folder):
-        with pytest.raises(CatalogueError, match="no column file_name; its columns are id, title, "):
+        with pytest.raises(CatalogueError, match=r"no column of posters \(file_name.* its columns are id, title, "):
             load_catalogue(folder([movie(1, file_name=None)]))

@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from processing.catalogue.catalogue import FEATURES, CatalogueError, load_catalogue
+from processing.catalogue.catalogue import CatalogueError, load_catalogue
 from processing.catalogue.fingerprints import fingerprint
+from processing.catalogue.movies import MOVIE_FEATURES
 from tests.processing.catalogues import PLOT, drawn, ids, movie, poster, write_csv
 
 
@@ -15,13 +16,14 @@ class TestFolder:
         catalogue = load_catalogue(folder(rows))
         assert ids(catalogue) == {"train": ["0", "1", "2"], "test": ["3", "4"]}
         for split in catalogue.splits.values():
-            assert split.features == FEATURES and split.column_names == list(FEATURES)
+            assert split.features == MOVIE_FEATURES and split.column_names == list(MOVIE_FEATURES)
         first = catalogue.splits["train"][0]
         assert first.pop("image").size == (4, 6)
         assert first == {
             "id": "0",
             "plots": [f"{PLOT} 0"],
             "title": "Movie a",
+            "other_titles": [],
             "year": 1851,
             "genres": ["Adventure"],
             "series": "movie a",
@@ -31,11 +33,17 @@ class TestFolder:
             "source": catalogue.source,
             "rows": {"train": 3, "test": 2},
             "bad_rows": {"count": 0, "lines": []},
+            "columns": {
+                **{"id": "id", "title": "title", "year": "year", "plots": "plot", "genres": "genres"},
+                **{"split": "split", "image": "file_name"},
+            },
             "plot_columns": ["plot"],
+            "genres": {"Adventure": 5},
             "split_by": "given",
             "shared_series": 0,
             "shared_plots": 0,
             "poster_text": {"given": 0, "read": 0, "without_text": 0, "failed": []},
+            "warnings": ["columns that were not understood: director"],
         }
 
     def test_posters_stay_on_disk(self, folder):
@@ -52,7 +60,7 @@ class TestFolder:
         poster(tmp_path / "7.jpg"), poster(tmp_path / "8.jpg")
         train = load_catalogue(str(tmp_path)).splits["train"].remove_columns("image")
         assert train[0] == {
-            **{"id": "7", "plots": [plot], "title": "Moby-Dick", "year": 1851},
+            **{"id": "7", "plots": [plot], "title": "Moby-Dick", "other_titles": [], "year": 1851},
             **{"genres": ["Adventure", "Drama"], "series": "moby dick", "poster_text": None},
         }
         assert train[1]["year"] is None and train[1]["genres"] == []
@@ -62,7 +70,7 @@ class TestFolder:
         other = movie(2, plot=None, intro=None, overview="N/A", plots=["one", None, " ", "two"], split="train")
         source = folder([row, other])
         catalogue = load_catalogue(source)
-        assert catalogue.plot_columns == ["plots", "intro", "overview"]
+        assert catalogue.columns["plots"] == ["plots", "intro", "overview"]
         assert catalogue.splits["train"]["plots"][:] == [["short", "long"], ["one", "two"]]
         skipped = load_catalogue(source, plot_columns=["poem", "intro"], on_bad_rows="skip")
         assert skipped.splits["train"]["plots"][:] == [["rhyme", "short"]]
@@ -85,7 +93,7 @@ class TestFolder:
         source = folder([movie(n, series="abcdefghij"[n]) for n in range(10)], "images/metadata.jsonl")
         assert list(load_catalogue(source, seed=2).splits) == ["train", "validation", "test"]
         (tmp_path / "images").rename(tmp_path / "dev")
-        assert ids(load_catalogue(source)) == {"dev": [str(n) for n in range(10)]}
+        assert ids(load_catalogue(source)) == {"validation": [str(n) for n in range(10)]}
 
     def test_an_absent_title_makes_no_series(self, folder):
         absent = [

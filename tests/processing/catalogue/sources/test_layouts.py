@@ -1,8 +1,9 @@
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, List, load_dataset
 
-from processing.catalogue.catalogue import FEATURES, CatalogueError, load_catalogue
+from processing.catalogue.catalogue import CatalogueError, load_catalogue
 from processing.catalogue.fingerprints import fingerprint
+from processing.catalogue.movies import MOVIE_FEATURES
 from tests.processing.catalogues import PLOT, ids, movie, movielens, poster, write_csv
 
 
@@ -19,13 +20,14 @@ class TestMovieLens:
         assert ids(catalogue) == {"train": ["2", "7"], "test": ["1"]}
         assert catalogue.split_by == "train.txt"
         assert catalogue.splits["test"].remove_columns("image")[0] == {
-            **{"id": "1", "plots": ["A hacker wakes up."], "title": "The Matrix", "year": 1999},
-            **{"genres": ["Action", "Sci-Fi"], "series": "matrix", "poster_text": None},
+            **{"id": "1", "plots": ["A hacker wakes up."], "title": "The Matrix", "other_titles": []},
+            **{"year": 1999, "genres": ["Action", "Sci-Fi"], "series": "matrix", "poster_text": None},
         }
         assert catalogue.splits["train"].remove_columns("image")[:] == {
             "id": ["2", "7"],
             "plots": [["A thief: redeemed."], ["A thief is trained.", "A second plot."]],
             "title": ["Les Misérables", "La Femme Nikita"],
+            "other_titles": [[], ["Nikita"]],
             "year": [1995, 1990],
             "genres": [["Drama"], []],
             "series": ["les miserables", "la femme nikita"],
@@ -39,7 +41,7 @@ class TestMovieLens:
         plots = [["movieId", "plot_short", "plot_long"], [1, "s", "l"], [2, "", "m"], [7, "t", "n"]]
         write_csv(tmp_path / "plots.csv", plots)
         catalogue = load_catalogue(source)
-        assert catalogue.plot_columns == ["plot_short", "plot_long"]
+        assert catalogue.columns["plots"] == ["plot_short", "plot_long"]
         assert {name: len(split) for name, split in catalogue.splits.items()} == {
             **{"train": 1, "validation": 1, "test": 1}
         }
@@ -58,10 +60,10 @@ class TestMovieLens:
         catalogue = load_catalogue(source, on_bad_rows="skip")
         assert ids(catalogue) == {"train": ["1"], "test": ["7"]}
         assert [str(bad) for bad in catalogue.bad_rows] == [
-            "movies.dat row 2 (id 2), posters/2.jpg: no such file",
+            "movies.dat row 2 (id 2): no poster is called by its id",
             "movies.dat row 4 (id 8), posters/8.jpg: no plot",
-            "movies.dat row 5 (id nonsense): not id::title::genres",
-            "movies.dat row 6 (id 10), posters/10.jpg: no such file, and no plot either",
+            "movies.dat row 5 (id nonsense), posters/nonsense.jpg: not id::title::genres",
+            "movies.dat row 6 (id 10): no poster is called by its id, and it has no plot either",
             "plots.txt row 5 (id 9): not in movies.dat",
             "plots.txt row 6: neither id::plot nor id, tab, plot",
             "train.txt row 2 (id 77): not in movies.dat",
@@ -71,7 +73,7 @@ class TestMovieLens:
         ("missing", "message"),
         [
             ("plots.txt", "plots in one of plots.txt, .*found: none"),
-            ("posters", "one folder of posters.*found: none"),
+            ("posters", "no poster in .* is called by the id of a movie"),
         ],
     )
     def test_a_part_is_missing(self, tmp_path, missing, message):
@@ -102,11 +104,11 @@ class TestDatasets:
         return {"cover": posters, "Text": [f"{PLOT} {n}" for n in range(count)], "rating": list(range(count))}
 
     def test_parquet_with_other_names_and_without_splits(self, tmp_path, monkeypatch):
-        data = Dataset.from_dict(self.rows(tmp_path)).cast_column("cover", FEATURES["image"])
+        data = Dataset.from_dict(self.rows(tmp_path)).cast_column("cover", MOVIE_FEATURES["image"])
         (tmp_path / "data").mkdir()
         data.to_parquet(tmp_path / "data" / "all.parquet")
         monkeypatch.setattr(
-            "processing.catalogue.layouts.load_dataset",
+            "processing.catalogue.sources.hub_datasets.load_dataset",
             lambda name: load_dataset(name, cache_dir=str(tmp_path / "cache")),
         )
         catalogue = load_catalogue(str(tmp_path / "data"))
@@ -119,14 +121,14 @@ class TestDatasets:
 
     def test_classes_are_read_by_their_names(self, tmp_path):
         kinds = ClassLabel(names=["Drama", "Horror"])
-        data = Dataset.from_dict(self.rows(tmp_path, 3)).cast_column("cover", FEATURES["image"])
+        data = Dataset.from_dict(self.rows(tmp_path, 3)).cast_column("cover", MOVIE_FEATURES["image"])
         for name, column, feature in (("one", [1, -1, None], kinds), ("many", [[1, 0], [], None], List(kinds))):
             DatasetDict(train=data.add_column("genres", column, feature=feature)).save_to_disk(tmp_path / name)
         found = {name: load_catalogue(str(tmp_path / name)).splits["train"]["genres"][:] for name in ("one", "many")}
         assert found == {"one": [["Horror"], [], []], "many": [["Horror", "Drama"], [], []]}
 
     def test_bad_rows_are_named_by_split_and_index(self, tmp_path):
-        data = Dataset.from_dict(self.rows(tmp_path, 3)).cast_column("cover", FEATURES["image"])
+        data = Dataset.from_dict(self.rows(tmp_path, 3)).cast_column("cover", MOVIE_FEATURES["image"])
         (tmp_path / "images" / "1.jpg").write_bytes(b"")
         DatasetDict(train=data, test=data.add_column("id", ["x", "y", "z"])).save_to_disk(tmp_path / "other")
         with pytest.raises(CatalogueError, match=r"split 'test' of .* has other columns: .*, id"):
@@ -136,7 +138,7 @@ class TestDatasets:
             load_catalogue(str(tmp_path / "saved"))
 
     def test_an_empty_split(self, tmp_path):
-        data = Dataset.from_dict(self.rows(tmp_path, 2)).cast_column("cover", FEATURES["image"])
+        data = Dataset.from_dict(self.rows(tmp_path, 2)).cast_column("cover", MOVIE_FEATURES["image"])
         DatasetDict(train=data, test=data.select([])).save_to_disk(tmp_path / "saved")
         with pytest.raises(CatalogueError, match=r"split 'test' of .* is empty"):
             load_catalogue(str(tmp_path / "saved"))
