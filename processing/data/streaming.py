@@ -108,7 +108,7 @@ class MovieStream(TorchIterableDataset):
         >>> rows = Dataset.from_dict({"image": [b""], "plot": ["A whale."]}).to_iterable_dataset()
         >>> next(iter(MovieStream(rows)))
         Traceback (most recent call last):
-        processing.catalogue.rows.CatalogueError: bad row: row 0 of the stream: image is empty (0 bytes). \
+        processing.catalogue.sources.rows.CatalogueError: bad row: row 0 of the stream: image is empty (0 bytes). \
 Mend it, or leave such rows out with --on_bad_rows skip.
     """
 

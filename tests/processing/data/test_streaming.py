@@ -38,7 +38,7 @@ def taken(items, count):
 class TestRows:
     def test_are_those_of_the_catalogue(self, tmp_path):
         source = write_shards(tmp_path / "movies", in_shards(3, 1, 4))
-        catalogue = load_catalogue(source, plot_columns=["plots", "plot"])
+        catalogue = load_catalogue(source, plot_columns=["plots", "plot"], seed=3)
         expected = {row["id"]: row for split in catalogue.splits.values() for row in split}
         rows = stream(source, plot_columns=["plots", "plot"])
 
