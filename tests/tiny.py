@@ -24,6 +24,7 @@ from transformers import (
 )
 
 from modeling import PosterCLIPConfig, PosterCLIPModel
+from modeling.posterclip.char_ngrams import folded_characters
 from modeling.training.freezing import set_mode
 from processing import PosterCLIPProcessor
 
@@ -84,9 +85,10 @@ def tiny_model(vision: str = "vit", text: str = "bert", *, seed: int = 0, **fiel
         **{"projection_dim": 8, **fields},
     )
     model = PosterCLIPModel(config)
-    if config.char_ngram_dim:  # every token is spelled, as a word of five letters, but the special ones
-        model.char_ngrams.characters[4:, 0] = ord(" ")
-        model.char_ngrams.characters[4:, 1:6] = torch.randint(97, 123, (60, 5), dtype=torch.int32)
+    if config.char_ngram_dim:  # each token but the special ones is a word of five letters
+        model.char_ngrams.token_bytes[4:, 0] = ord(" ")
+        model.char_ngrams.token_bytes[4:, 1:6] = torch.randint(97, 123, (60, 5), dtype=torch.uint8)
+        model.char_ngrams.folded.copy_(folded_characters())
     return model
 
 

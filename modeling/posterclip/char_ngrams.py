@@ -1,115 +1,212 @@
-"""The words of a text as they are spelled, beside what they mean."""
+"""Character n-grams of texts, computed from token ids: an embedding that matches texts by their spelling."""
 
+import re
+import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import initialization as init
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-LETTERS = 20  # of a token, that are kept
-GRAM = 4  # characters
-GRAMS = 2**17  # places in the table of weights
+GRAM = 4  # characters of an n-gram
+HASHES = 2**17  # entries of the table of n-gram weights
+TOKEN_BYTES = 32  # bytes of a token that are kept
+CODE_POINTS = 2**17  # of characters that are told apart, which is all but rare Chinese ones
+UNSPACED = 2**21  # is added to characters of scripts that are written without spaces
 SPACE = ord(" ")
-BATCH = 256
+FIT_BATCH = 256  # texts
+# Thai and Lao, Myanmar, Khmer, Japanese and Chinese.
+UNSPACED_SCRIPTS = (
+    *((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF)),
+    *((0x3005, 0x30FF), (0x31F0, 0x31FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF)),
+)
 
 
 class CharNgrams(nn.Module):
-    """A bag of the character 4-grams of a text's words, hashed to a fixed size: phi(x)_b = sum of s(g) w(g), h(g) = b.
+    """A module that embeds texts by the hashed counts of their character 4-grams.
 
-    Feature hashing (Weinberger et al. 2009, arXiv:0902.2206, equation 3): the signs s make the product of two bags
-    that of their counts, up to collisions. 4-grams (as in McNamee & Mayfield 2004) bear what is wrong or run together
-    in text that was read off a poster. The weights w are inverse document frequencies (Sparck Jones 1972). `fit`
-    learns them and how tokens are spelled, from a tokenizer and texts; a bag that was not fitted is all zeros.
+    Feature hashing (Weinberger et al. 2009, arXiv:0902.2206, equation 3): entry b of an embedding is the sum of
+    s(g) w(g) over the n-grams g with hash h(g) = b. With the signs s, the dot product of two embeddings is that of
+    their weighted counts, up to collisions. 4-grams (McNamee & Mayfield 2004) tolerate misread
+    and run-together words of text that was read off a poster. The weights w are inverse document frequencies (Sparck
+    Jones 1972).
+
+    The module spells token ids out as bytes, decodes these as UTF-8, so any tokenizer will do, and folds characters:
+    to lower case, without accents. A word is surrounded by spaces, and a 4-gram holds at least two letters of one
+    word. In scripts without spaces (Chinese, Japanese, Thai) each pair of neighbours is an n-gram instead.
+
+    `fit` learns the spelling of tokens and the weights from a tokenizer and texts. Before it, embeddings are zeros.
 
     Args:
         vocab_size: number of tokens.
-        dim: size of a bag.
+        dim: length of an embedding.
 
     Example:
-        >>> bag = CharNgrams(vocab_size=4, dim=1024)
-        >>> bag.characters[:, :7] = torch.tensor([[0] * 7, [*b" whale "], [*b" whales"], [*b" shark "]])
-        >>> one, same, near, other = bag(torch.tensor([[1, 0], [0, 1], [2, 0], [3, 0]]))
+        >>> ngrams = CharNgrams(vocab_size=4, dim=1024)
+        >>> ngrams.folded.copy_(folded_characters())[ord("W")].item() == ord("w")
+        True
+        >>> ngrams.token_bytes[:, :7] = torch.tensor([[0] * 7, [*b" Whale "], [*b" whales"], [*b" shark "]])
+        >>> one, same, near, other = ngrams(torch.tensor([[1, 0], [0, 1], [2, 0], [3, 0]]))
         >>> (one @ same).item(), (one @ near).item(), (one @ other).item()
         (4.0, 3.0, 0.0)
     """
 
-    characters: Tensor
+    token_bytes: Tensor
+    folded: Tensor
     weight: Tensor
 
     def __init__(self, vocab_size: int, dim: int) -> None:
         super().__init__()
         self.dim = dim
-        self.register_buffer("characters", torch.zeros(vocab_size, LETTERS, dtype=torch.int32))
-        self.register_buffer("weight", torch.ones(GRAMS))
+        self.register_buffer("token_bytes", torch.zeros(vocab_size, TOKEN_BYTES, dtype=torch.uint8))
+        self.register_buffer("folded", torch.zeros(CODE_POINTS, dtype=torch.int32))
+        self.register_buffer("weight", torch.ones(HASHES))
 
     def reset(self) -> None:
-        """As before `fit`."""
-        init.zeros_(self.characters)
+        """Initialises the buffers as they are before `fit`."""
+        init.zeros_(self.token_bytes)
+        init.zeros_(self.folded)
         init.ones_(self.weight)
 
     def fit(self, tokenizer: Any, texts: Sequence[str]) -> None:
-        """Learn the spelling of tokens, and to weigh a 4-gram by ln((N + 1) / (n + 1)), n of the N texts having it."""
-        self.characters.copy_(spelling(tokenizer, len(self.characters)))
-        having = torch.zeros_like(self.weight)
-        for start in range(0, len(texts), BATCH):
-            inputs = tokenizer(list(texts[start : start + BATCH]), padding=True, truncation=True, return_tensors="pt")
-            grams, valid = self._grams(inputs["input_ids"].to(having.device), None)
-            for row, known in zip(grams, valid, strict=True):
-                having[row[known].unique()] += 1
-        self.weight.copy_(torch.log((len(texts) + 1) / (having + 1)))
+        """Learns the spelling of tokens, and n-gram weights ln((N + 1) / (n + 1)) where n of the N texts have it."""
+        self.token_bytes.copy_(token_bytes(tokenizer, len(self.token_bytes)))
+        self.folded.copy_(folded_characters())
+        counts = torch.zeros_like(self.weight)
+        for start in range(0, len(texts), FIT_BATCH):
+            batch = list(texts[start : start + FIT_BATCH])
+            inputs = tokenizer(batch, padding=True, truncation=True, return_tensors="pt").to(counts.device)
+            hashes, valid = self._ngrams(inputs["input_ids"], inputs["attention_mask"])
+            for row, of_text in zip(hashes, valid, strict=True):
+                counts[row[of_text].unique()] += 1
+        self.weight.copy_(torch.log((len(texts) + 1) / (counts + 1)))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Bags of texts, (texts, dim).
+        """Returns n-gram embeddings of texts, (texts, dim), not normalised.
 
         Args:
             input_ids: (texts, tokens).
             attention_mask: (texts, tokens), 0 where a token is padding.
         """
-        grams, valid = self._grams(input_ids, attention_mask)
-        signs = 1 - 2 * (grams * 2246822519 % 2**32 >> 31)
-        values = self.weight[grams] * signs * valid
-        return values.new_zeros(len(input_ids), self.dim).scatter_add_(1, _mixed(grams) % self.dim, values)
+        hashes, valid = self._ngrams(input_ids, attention_mask)
+        signs = 1 - 2 * (hashes * 2246822519 % 2**32 >> 31)
+        values = self.weight[hashes] * signs * valid
+        return values.new_zeros(len(input_ids), self.dim).scatter_add_(1, _mixed(hashes) % self.dim, values)
 
-    def _grams(self, input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The places of a text's 4-grams in the table, and which of them there are, (texts, windows) both."""
-        letters = self.characters[input_ids].long()
+    def _ngrams(self, input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Returns hashes of all windows of 4 characters, and which of them are n-grams, (texts, windows) both."""
+        characters = nn.functional.pad(self._characters(input_ids, attention_mask), (1, GRAM))
+        windows = torch.where(characters == 0, SPACE, characters).unfold(1, GRAM, 1)
+        before, first, second, after = windows.unbind(-1)
+        unspaced = windows >= UNSPACED
+        valid = (first != SPACE) & (second != SPACE) & (unspaced[..., 1] == unspaced[..., 2])
+        before = torch.where(unspaced[..., 0] | unspaced[..., 1], SPACE, before)
+        after = torch.where(unspaced[..., 2] | unspaced[..., 3], SPACE, after)
+        hashes = before
+        for character in (first, second, after):
+            hashes = (hashes * 31337 + character) % (2**31 - 1)
+        return _mixed(hashes) % HASHES, valid
+
+    def _characters(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """Returns folded characters of texts, (texts, tokens x TOKEN_BYTES): code points, and zeros after them."""
+        values = self.token_bytes[input_ids].long()
         if attention_mask is not None:
-            letters = letters * attention_mask.unsqueeze(-1)
-        letters = letters.flatten(1)
-        # What is no letter leaves no gap: each letter moves to the place that the letters before it leave.
-        places = ((letters != 0).long().cumsum(1) - 1).clamp(min=0)
-        letters = torch.zeros_like(letters).scatter_add_(1, places, letters)
-        letters = nn.functional.pad(letters, (1, GRAM), value=0)
-        letters = torch.where(letters == 0, SPACE, letters)
-        windows = letters.unfold(1, GRAM, 1)
-        grams = windows[..., 0]
-        for place in range(1, GRAM):
-            grams = (grams * 31337 + windows[..., place]) % (2**31 - 1)
-        inner = (windows[..., 1:-1] != SPACE).all(-1)
-        return _mixed(grams) % GRAMS, inner
+            values = values * attention_mask.unsqueeze(-1)
+        values = _packed(values.flatten(1))
+        if not torch.compiler.is_compiling():  # whose graphs have no sizes that depend on values
+            values = values[:, : int(values.any(0).sum())]
+        lead = torch.where(values < 0xE0, 0xC0, torch.where(values < 0xF0, 0xE0, 0xF0))
+        points = torch.where(values < 0x80, values, values - lead)
+        whole = (values < 0x80) | (values >= 0xC0)  # the others continue a character
+        following = nn.functional.pad(values, (0, 3))
+        for place, first in enumerate((0xC0, 0xE0, 0xF0), start=1):
+            byte = following[:, place : place + values.shape[1]]
+            longer = values >= first
+            points = torch.where(longer, points * 64 + byte - 0x80, points)
+            whole = whole & (~longer | ((byte >= 0x80) & (byte < 0xC0)))
+        return _packed(self.folded[points.clamp(0, CODE_POINTS - 1)].long() * whole)
+
+
+def _packed(values: Tensor) -> Tensor:
+    """Returns the rows of (texts, places) with their zeros moved to the end."""
+    places = ((values != 0).long().cumsum(1) - 1).clamp(min=0)
+    return torch.zeros_like(values).scatter_add_(1, places, values)
 
 
 def _mixed(numbers: Tensor) -> Tensor:
-    """A multiplicative hash (Knuth, The Art of Computer Programming 3, section 6.4), 24 bits."""
+    """Returns 24-bit multiplicative hashes (Knuth, The Art of Computer Programming 3, section 6.4)."""
     return numbers * 2654435761 % 2**32 >> 8
 
 
-def spelling(tokenizer: Any, vocab_size: int) -> Tensor:
-    """The characters of each token, (vocab_size, LETTERS), code points in lower case and zeros after them.
+def token_bytes(tokenizer: Any, vocab_size: int) -> Tensor:
+    """Returns the spelling of each token in UTF-8, (vocab_size, TOKEN_BYTES), zeros after it.
 
-    A token that begins a word begins with a space; what is neither letter nor digit is a space. Special tokens have
-    no characters.
+    Spaces are those of the text that the tokenizer splits: before a word, or after it. Byte-level tokens, which may be
+    parts of a character, are their bytes. Special tokens have no spelling.
+
+    Args:
+        tokenizer: a `PreTrainedTokenizerFast`.
+        vocab_size: number of tokens of the encoder.
     """
-    pieces = type(tokenizer.backend_tokenizer.model).__name__ == "WordPiece"
-    rows = torch.zeros(vocab_size, LETTERS, dtype=torch.int32)
+    backend, special = tokenizer.backend_tokenizer, set(tokenizer.all_special_ids)
+    byte_level = "ByteLevel" in f"{backend.pre_tokenizer} {backend.decoder}"
+    bytes_of = {character: byte for byte, character in bytes_to_unicode().items()}
+    end_of_word = getattr(backend.model, "end_of_word_suffix", None)
+    continuing = backend.model.continuing_subword_prefix if type(backend.model).__name__ == "WordPiece" else None
+    table = bytearray(vocab_size * TOKEN_BYTES)
     for token, index in tokenizer.get_vocab().items():
-        if index in tokenizer.all_special_ids or index >= vocab_size:
+        if index in special or index >= vocab_size:
             continue
-        if pieces:
-            token = token[2:] if token.startswith("##") else f" {token}"
-        elif token[0] in "Ġ▁":
-            token = f" {token[1:]}"
-        letters = [ord(letter) if letter.isalnum() else SPACE for letter in token.lower()[:LETTERS]]
-        rows[index, : len(letters)] = torch.tensor(letters, dtype=torch.int32)
-    return rows
+        text = token
+        if end_of_word and text.endswith(end_of_word):
+            text = f"{text.removesuffix(end_of_word)} "
+        if byte_level:
+            spelling = bytes(bytes_of.get(character, SPACE) for character in text)
+        elif byte := re.fullmatch("<0x([0-9A-F]{2})>", text):
+            spelling = bytes.fromhex(byte[1])
+        elif continuing is not None:
+            spelling = _word_piece(text, continuing).encode()
+        else:
+            spelling = text.replace("▁", " ").encode()
+        spelling = spelling[:TOKEN_BYTES]
+        table[index * TOKEN_BYTES : index * TOKEN_BYTES + len(spelling)] = spelling
+    return torch.frombuffer(table, dtype=torch.uint8).view(vocab_size, TOKEN_BYTES)
+
+
+def _word_piece(token: str, continuing: str) -> str:
+    """Returns a piece with a space before it where a word begins; Chinese characters are words for WordPiece alone."""
+    if token.startswith(continuing):
+        return token.removeprefix(continuing)
+    return token if _is_unspaced(token[0]) else f" {token}"
+
+
+@lru_cache(maxsize=1)
+def folded_characters() -> Tensor:
+    """Returns what each character counts as, (CODE_POINTS,) int32.
+
+    That is its lower case without accents; a space if it is neither letter nor digit; 0, nothing, if it is a mark on
+    another character or invisible. Characters of scripts without spaces are marked by `UNSPACED`.
+
+    Example:
+        >>> "".join(chr(folded_characters()[ord(character)]) for character in "ÉTÉ, Большой İ I ı")
+        'ete  большои i i i'
+    """
+    return torch.tensor([0, *(_fold(chr(point)) for point in range(1, CODE_POINTS))], dtype=torch.int32)
+
+
+def _fold(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf"):
+        return 0
+    lower = unicodedata.normalize("NFD", character.upper().lower())  # by way of capitals, ı is i and ς is σ
+    lower = "".join(part for part in lower if unicodedata.category(part) != "Mn")
+    letter = lower if len(lower) == 1 else character.lower()[:1]
+    if not letter.isalnum():
+        return SPACE
+    return ord(letter) + UNSPACED * _is_unspaced(letter)
+
+
+def _is_unspaced(character: str) -> bool:
+    return any(first <= ord(character) <= last for first, last in UNSPACED_SCRIPTS)

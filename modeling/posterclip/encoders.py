@@ -1,21 +1,29 @@
-"""The two encoders of a PosterCLIP: how any of them is built, measured and pooled to one feature."""
+"""The two encoders of a PosterCLIP: how they are built and loaded, and how their output is pooled to one feature."""
 
 import inspect
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import ModelOutput
 from transformers.models.auto.auto_factory import _get_model_class
 
-# Weights that only an encoder's own pretraining reads; processes that average gradients would wait for them.
+from .weights import check_finite, check_loading, listed
+
+# Weights that only an encoder's own pretraining uses; processes that average gradients would wait for them.
 PRETRAINING_ONLY = {"embeddings.mask_token"}
 
 
 def encoder_config(name_or_path: str, side: str) -> PreTrainedConfig:
-    """The configuration of a pretrained encoder.
+    """Returns the configuration of a pretrained encoder; of a dual encoder (CLIP, SigLIP), that of one side.
 
-    Of a checkpoint that holds two encoders (CLIP, SigLIP) it is that of `side`, "vision" or "text".
+    Args:
+        name_or_path: a folder or Hub name.
+        side: "vision" or "text".
+
+    Raises:
+        OSError: there is no such encoder.
     """
     try:
         config = AutoConfig.from_pretrained(name_or_path)
@@ -28,22 +36,28 @@ def encoder_config(name_or_path: str, side: str) -> PreTrainedConfig:
 
 
 def build_encoder(config: PreTrainedConfig, pooling: str) -> PreTrainedModel:
-    """A freshly initialised encoder, without a pooling head that nobody would read."""
+    """Returns a freshly initialised encoder, with a pooling head only if it is used."""
     return AutoModel.from_config(config, **_head_options(config, pooling))
 
 
 def load_encoder(name_or_path: str, config: PreTrainedConfig, pooling: str) -> PreTrainedModel:
-    """The pretrained encoder of a folder or Hub repository, in float32, which training needs.
+    """Returns the pretrained encoder of a folder or Hub repository, in float32, which training needs.
 
-    Raises ValueError for a weight that the checkpoint does not have: it would be random, and nobody would know.
+    Raises:
+        ValueError: the checkpoint lacks weights of the encoder, which would be random, or has some of another shape,
+            or some that are not finite. Weights of other parts, such as a language-modelling head, are left out.
+        OSError: the file of weights is damaged.
     """
-    options = _head_options(config, pooling)
-    encoder, loading = AutoModel.from_pretrained(
-        name_or_path, config=config, dtype=torch.float32, output_loading_info=True, **options
-    )
-    if missing := sorted(set(loading["missing_keys"]) - PRETRAINING_ONLY):
-        hint = " It has no pooling head: choose another pooling." if any("pool" in name for name in missing) else ""
-        raise ValueError(f"{name_or_path!r} lacks {len(missing)} weights of its encoder, first {missing[0]}.{hint}")
+    options = {"output_loading_info": True, "ignore_mismatched_sizes": True, **_head_options(config, pooling)}
+    try:
+        encoder, loading = AutoModel.from_pretrained(name_or_path, config=config, dtype=torch.float32, **options)
+    except SafetensorError as error:
+        raise OSError(f"The weights of {name_or_path} are a damaged file: {error}") from error
+    missing = set(loading["missing_keys"]) - PRETRAINING_ONLY
+    if missing and all("pool" in name for name in missing):
+        raise ValueError(f"{name_or_path} has no pooling head ({listed(sorted(missing))}): choose another pooling.")
+    check_loading(name_or_path, {**loading, "missing_keys": missing}, allowed={"unexpected"})
+    check_finite(name_or_path, encoder.state_dict())
     return encoder
 
 
@@ -57,7 +71,7 @@ def _head_options(config: PreTrainedConfig, pooling: str) -> dict[str, bool]:
 
 
 def feature_size(config: PreTrainedConfig) -> int:
-    """Length of the pooled feature: encoders name it differently, and pyramids end in their last stage."""
+    """Returns the length of the pooled feature, whatever the encoder's configuration calls it."""
     for name in ("hidden_size", "hidden_dim"):
         if isinstance(getattr(config, name, None), int):
             return getattr(config, name)
@@ -69,7 +83,7 @@ def feature_size(config: PreTrainedConfig) -> int:
 
 
 def pool(outputs: ModelOutput, pooling: str, attention_mask: Tensor | None = None) -> Tensor:
-    """One feature per input, (batch, feature).
+    """Returns one feature per input, (batch, feature).
 
     Args:
         outputs: an encoder's output; its last_hidden_state is (batch, tokens, feature) or, from a convolutional
@@ -91,11 +105,11 @@ def pool(outputs: ModelOutput, pooling: str, attention_mask: Tensor | None = Non
 
 
 def layer_groups(encoder: PreTrainedModel) -> list[list[nn.Parameter]]:
-    """An encoder's weights from bottom to top: what comes before its blocks, then block by block.
+    """Returns an encoder's weights from bottom to top: those before its blocks, then one group per block.
 
     A block is an item of the first module list: a transformer layer, a stage of a pyramid, an inverted residual.
-    What comes after the blocks (a final norm, a pooling head) belongs to the last; what all blocks share is below
-    the first. Freezing from below, adapters and learning-rate decay go by this list.
+    Weights after the blocks (a final norm, a pooling head) belong to the last block; weights that all blocks share
+    belong to the first group. Freezing, adapters and learning-rate decay use these groups.
     """
     path, blocks = next(
         (
@@ -118,6 +132,6 @@ def layer_groups(encoder: PreTrainedModel) -> list[list[nn.Parameter]]:
 
 
 def is_frozen(module: nn.Module) -> bool:
-    """Whether a module has weights and none of them trains; of a whole encoder: its output never changes."""
+    """Returns whether a module has weights and none of them trains."""
     trains = [parameter.requires_grad for parameter in module.parameters()]
     return bool(trains) and not any(trains)

@@ -1,4 +1,4 @@
-"""PosterCLIP: a poster encoder and a plot encoder that meet in one embedding space."""
+"""The PosterCLIP model: a poster encoder and a plot encoder with one embedding space."""
 
 import os
 from dataclasses import dataclass
@@ -7,17 +7,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import PreTrainedModel
-from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPooling, ModelOutput
 
 from .char_ngrams import CharNgrams
 from .configuration_posterclip import PosterCLIPConfig
-from .encoders import build_encoder, encoder_config, feature_size, is_frozen, load_encoder, pool
+from .encoders import build_encoder, encoder_config, feature_size, load_encoder, pool
 from .losses import LOSSES, positives_by_id, symmetric_loss
-
-# How much a bag of characters counts beside a meaning before training; chosen on movies that no test has.
-CHAR_NGRAM_WEIGHT = 1.2
+from .pretrained_posterclip import CHAR_NGRAM_WEIGHT, PosterCLIPPreTrainedModel
 
 
 @dataclass
@@ -25,7 +21,7 @@ class PosterCLIPOutput(ModelOutput):
     """What `PosterCLIPModel` returns.
 
     Args:
-        loss: scalar, when `positive_ids` were given or `return_loss` was set.
+        loss: scalar, with `positive_ids` or `return_loss`.
         logits_per_image: (posters, plots), scaled cosine similarities.
         logits_per_text: (plots, posters), their transpose.
         image_embeds: (posters, projection_dim + char_ngram_dim), L2-normalised.
@@ -39,7 +35,7 @@ class PosterCLIPOutput(ModelOutput):
     text_embeds: Tensor | None = None
 
 
-class PosterCLIPModel(PreTrainedModel):
+class PosterCLIPModel(PosterCLIPPreTrainedModel):
     """Two encoders, a linear projection of each, and a learnable temperature (CLIP, Radford et al. 2021).
 
     Example:
@@ -54,19 +50,6 @@ class PosterCLIPModel(PreTrainedModel):
         torch.Size([2, 3])
     """
 
-    config_class = PosterCLIPConfig
-    config: PosterCLIPConfig
-    base_model_prefix = "posterclip"
-    main_input_name = "pixel_values"
-    input_modalities = ["image", "text"]  # noqa: RUF012
-    supports_gradient_checkpointing = True
-    # The loss is a mean over the batch: Trainer shall average it over accumulation steps, not sum it.
-    accepts_loss_kwargs = False
-    # In 16 bits these round to steps that training cannot cross.
-    _keep_in_fp32_modules_strict = {"logit_scale", "logit_bias", "image_weight", "char_ngram_weight"}  # noqa: RUF012
-    _supports_flash_attn = True
-    _supports_sdpa = True
-
     def __init__(self, config: PosterCLIPConfig) -> None:
         super().__init__(config)
         self.vision_model = build_encoder(config.vision_config, config.vision_pooling)
@@ -74,8 +57,8 @@ class PosterCLIPModel(PreTrainedModel):
         self.visual_projection = nn.Linear(feature_size(config.vision_config), config.projection_dim, bias=False)
         self.text_projection = nn.Linear(feature_size(config.text_config), config.projection_dim, bias=False)
         if config.use_poster_text:
-            looks = config.image_weight_init_value
-            self.image_weight = nn.Parameter(torch.tensor(float(looks)), requires_grad=looks != 0)
+            weight = config.image_weight_init_value
+            self.image_weight = nn.Parameter(torch.tensor(float(weight)), requires_grad=weight != 0)
         if config.char_ngram_dim:
             self.char_ngrams = CharNgrams(config.text_config.vocab_size, config.char_ngram_dim)
             self.char_ngram_weight = nn.Parameter(torch.tensor(CHAR_NGRAM_WEIGHT))
@@ -84,35 +67,9 @@ class PosterCLIPModel(PreTrainedModel):
             self.logit_bias = nn.Parameter(torch.tensor(float(config.logit_bias_init_value)))
         self.post_init()
 
-    def initialize_weights(self) -> None:
-        """As in transformers, but each encoder first and by itself.
-
-        Within a model that is not transformers' own, the rules that an encoder has for its containers (attention
-        blocks of CLIP and ModernBERT) would be skipped.
-        """
-        self.vision_model.initialize_weights()
-        self.text_model.initialize_weights()
-        super().initialize_weights()
-
-    def _init_weights(self, module: nn.Module) -> None:
-        # The encoders initialise themselves; this is for what is PosterCLIP's own.
-        if isinstance(module, PosterCLIPModel):
-            for projection in (self.visual_projection, self.text_projection):
-                init.normal_(projection.weight, std=projection.in_features**-0.5)
-            if self.config.use_poster_text:
-                # An orthogonal map keeps similarities: posters' words find plots as they do without any training.
-                init.orthogonal_(self.text_projection.weight)
-                init.constant_(self.image_weight, self.config.image_weight_init_value)
-            if self.config.char_ngram_dim:
-                self.char_ngrams.reset()
-                init.constant_(self.char_ngram_weight, CHAR_NGRAM_WEIGHT)
-            init.constant_(self.logit_scale, self.config.logit_scale_init_value)
-            if self.config.loss == "sigmoid":
-                init.constant_(self.logit_bias, self.config.logit_bias_init_value)
-
     @classmethod
     def from_vision_text_pretrained(cls, vision: str, text: str, **fields: Any) -> "PosterCLIPModel":
-        """Build a model from two pretrained encoders; the projections start at random.
+        """Builds a model from two pretrained encoders; the projections start at random.
 
         Args:
             vision: folder or Hub name of the poster encoder.
@@ -131,77 +88,39 @@ class PosterCLIPModel(PreTrainedModel):
         model.vision_model = load_encoder(vision, config.vision_config, config.vision_pooling)
         model.text_model = load_encoder(text, config.text_config, config.text_pooling)
         for name, side in ((vision, config.vision_config), (text, config.text_config)):
-            # A Hub name says where an encoder came from; a path says where it lay on somebody's disk.
+            # A Hub name says where an encoder comes from; a local path is nobody else's business.
             side.name_or_path = "" if os.path.isdir(name) else name
         return model
 
-    def train(self, mode: bool = True) -> "PosterCLIPModel":
-        """As in torch, but what is frozen stays in eval: no dropout, and no new batch statistics."""
-        super().train(mode)
-        for encoder in (self.vision_model, self.text_model):
-            for module in encoder.modules():
-                if is_frozen(module):
-                    module.eval()
-        return self
-
-    def _apply(self, fn: Any, recurse: bool = True) -> "PosterCLIPModel":
-        """As in torch, for `to`, `half` and the like, but what needs float32 keeps it, as `from_pretrained` does."""
-        names = [name for name in self._keep_in_fp32_modules_strict if hasattr(self, name)]
-        exact = {name: getattr(self, name).detach().clone() for name in names}
-        super()._apply(fn, recurse)
-        for name, weight in exact.items():
-            moved = getattr(self, name)
-            if moved.dtype.itemsize < weight.dtype.itemsize:
-                moved.data = weight.to(moved.device)
-        return self
-
-    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
-        """As in transformers; the folder also holds the code, so that it loads where PosterCLIP is not installed.
-
-        Weights keep the names they have in the model: `Trainer` restores a checkpoint by exactly these names when
-        it resumes or loads the best model, and skips in silence what is named otherwise.
-        """
-        if kwargs.get("state_dict") is None and any(".lora_" in name for name, _ in self.named_parameters()):
-            raise ValueError("This model has adapters, which a saved folder could not load: merge them into it first.")
-        kwargs.setdefault("save_original_format", False)
-        code = f"{PosterCLIPModel.__module__.rsplit('.', 1)[-1]}.{PosterCLIPModel.__name__}"
-        self.config.auto_map = {"AutoModel": code, "AutoModelForZeroShotImageClassification": code}
-        super().save_pretrained(save_directory, *args, **kwargs)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """That of the weights; the first of them, the temperature, is float32 in every model."""
-        return self.visual_projection.weight.dtype
-
     def get_input_embeddings(self) -> nn.Module:
-        """The plot encoder's token embeddings."""
+        """Returns the plot encoder's token embeddings."""
         return self.text_model.get_input_embeddings()
 
     def vision_features(self, pixel_values: Tensor) -> Tensor:
-        """Pooled features of posters, before the projection: (posters, feature)."""
-        return pool(self._look(pixel_values), self.config.vision_pooling)
+        """Returns pooled features of posters, (posters, feature)."""
+        return pool(self._encode_images(pixel_values), self.config.vision_pooling)
 
     def text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Pooled features of plots before the projection, then character n-grams: (plots, feature + char_ngram_dim)."""
+        """Returns pooled features of texts and their n-gram embeddings, (texts, feature + char_ngram_dim)."""
         pooled = self.pooled_text_features(input_ids, attention_mask)
         return self.with_char_ngrams(pooled, input_ids, attention_mask)
 
     def pooled_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Returns the pooled features of texts before the projection, without n-grams: (texts, feature)."""
-        return pool(self._read(input_ids, attention_mask), self.config.text_pooling, attention_mask)
+        """Returns pooled features of texts without n-grams, (texts, feature)."""
+        return pool(self._encode_texts(input_ids, attention_mask), self.config.text_pooling, attention_mask)
 
     def poster_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """As `text_features`, of posters' words: (posters, feature + char_ngram_dim), zeros where a poster has none."""
+        """Returns `text_features` of poster texts, (posters, feature + char_ngram_dim); zeros for an empty text."""
         if attention_mask is None:
             return self.text_features(input_ids)
         has_text = attention_mask.any(1, keepdim=True)
-        # Attention over nothing is not a number in some encoders.
+        # Some encoders return NaN where the whole mask is 0, so an empty text keeps its first token.
         first = torch.arange(attention_mask.shape[1], device=attention_mask.device) == 0
         features = self.text_features(input_ids, torch.where(has_text, attention_mask, first))
         return torch.where(has_text, features, 0)
 
     def with_char_ngrams(self, pooled: Tensor, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """Pooled features of texts, (texts, feature), and after them their bags of characters if the model has such."""
+        """Returns pooled features of texts, (texts, feature), followed by their n-gram embeddings if there are any."""
         if not self.config.char_ngram_dim:
             return pooled
         return torch.cat([pooled, self.char_ngrams(input_ids, attention_mask).to(pooled.dtype)], dim=1)
@@ -213,24 +132,24 @@ class PosterCLIPModel(PreTrainedModel):
         poster_attention_mask: Tensor | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPooling:
-        """The poster encoder's output, its `pooler_output` replaced by the embedding, as in `forward`."""
-        outputs, words = self._look(pixel_values, **kwargs), None
+        """Returns the poster encoder's output with the image embedding of `forward` as its `pooler_output`."""
+        outputs, text = self._encode_images(pixel_values, **kwargs), None
         if poster_input_ids is not None and self.config.use_poster_text:
-            words = self.poster_text_features(poster_input_ids, poster_attention_mask)
-        return _with_pooler(outputs, self.embed_posters(pool(outputs, self.config.vision_pooling), words))
+            text = self.poster_text_features(poster_input_ids, poster_attention_mask)
+        return _with_pooler(outputs, self.embed_posters(pool(outputs, self.config.vision_pooling), text))
 
     def get_text_features(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, **kwargs: Any
     ) -> BaseModelOutputWithPooling:
-        """The plot encoder's output, its `pooler_output` replaced by the embedding, as in `forward`."""
-        outputs = self._read(input_ids, attention_mask, **kwargs)
+        """Returns the plot encoder's output with the text embedding of `forward` as its `pooler_output`."""
+        outputs = self._encode_texts(input_ids, attention_mask, **kwargs)
         pooled = pool(outputs, self.config.text_pooling, attention_mask)
         return _with_pooler(outputs, self.embed_texts(self.with_char_ngrams(pooled, input_ids, attention_mask)))
 
-    def _look(self, pixel_values: Tensor, **kwargs: Any) -> ModelOutput:
+    def _encode_images(self, pixel_values: Tensor, **kwargs: Any) -> ModelOutput:
         return self.vision_model(pixel_values=pixel_values.to(self.dtype), return_dict=True, **kwargs)
 
-    def _read(self, input_ids: Tensor, attention_mask: Tensor | None, **kwargs: Any) -> ModelOutput:
+    def _encode_texts(self, input_ids: Tensor, attention_mask: Tensor | None, **kwargs: Any) -> ModelOutput:
         return self.text_model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **kwargs)
 
     def forward(
@@ -247,14 +166,14 @@ class PosterCLIPModel(PreTrainedModel):
         return_loss: bool | None = None,
         return_dict: bool | None = None,
     ) -> PosterCLIPOutput | tuple:
-        """Embed posters, plots or both; with both, score every poster against every plot.
+        """Embeds posters, plots or both; with both, scores every poster against every plot.
 
         Args:
             pixel_values: (posters, 3, height, width).
             input_ids: (plots, tokens).
             attention_mask: (plots, tokens), 0 where a token is padding.
-            poster_input_ids: (posters, tokens), what is printed on the posters; only read together with the posters.
-            poster_attention_mask: (posters, tokens), likewise; 0 in a whole row for a poster without text.
+            poster_input_ids: (posters, tokens), the posters' own texts; only used together with the posters.
+            poster_attention_mask: (posters, tokens), 0 where a token is padding and in the whole row of an empty text.
             image_features: (posters, feature), from `vision_features`, instead of `pixel_values`.
             text_features: (plots, feature), from `text_features`, instead of `input_ids`.
             poster_text_features: (posters, feature), from `poster_text_features`, instead of `poster_input_ids`.
@@ -289,43 +208,42 @@ class PosterCLIPModel(PreTrainedModel):
         return output if return_dict is not False else output.to_tuple()
 
     def embed_texts(self, text_features: Tensor) -> Tensor:
-        """Normalised embeddings of `text_features`, (texts, projection_dim + char_ngram_dim)."""
-        pooled, bags = self._parts(text_features)
-        return self._embed(F.normalize(self.text_projection(pooled), dim=-1), bags)
+        """Returns normalised embeddings of `text_features`, (texts, projection_dim + char_ngram_dim)."""
+        return self._with_ngrams(*self._project_texts(text_features))
 
     def embed_posters(self, image_features: Tensor, poster_text_features: Tensor | None = None) -> Tensor:
-        """Normalised embeddings of posters, (posters, projection_dim + char_ngram_dim).
+        """Returns normalised embeddings of posters, (posters, projection_dim + char_ngram_dim).
 
-        A poster with words is embedded as they are, moved towards what the picture looks like; one without words, a
-        row of zeros, as the picture alone.
+        The embedding of a poster with text is that of its text plus `image_weight` times its image embedding; without
+        text, in a row of zeros, it is the image embedding alone.
 
         Args:
             image_features: (posters, feature).
-            poster_text_features: (posters, feature + char_ngram_dim), or None: no poster has words.
+            poster_text_features: (posters, feature + char_ngram_dim); None if no poster has text.
         """
-        looks = F.normalize(self.visual_projection(image_features.to(self.dtype)), dim=-1)
-        alone = F.pad(looks, (0, self.config.char_ngram_dim))
+        image = F.normalize(self.visual_projection(image_features.to(self.dtype)), dim=-1)
+        image_alone = F.pad(image, (0, self.config.char_ngram_dim))
         if poster_text_features is None or not self.config.use_poster_text:
-            return alone
-        pooled, bags = self._parts(poster_text_features)
-        words = F.normalize(self.text_projection(pooled), dim=-1)
-        both = F.normalize(words + self.image_weight * looks, dim=-1)
-        return torch.where(poster_text_features.any(1, keepdim=True), self._embed(both, bags), alone)
+            return image_alone
+        text, ngrams = self._project_texts(poster_text_features)
+        both = F.normalize(text + self.image_weight * image, dim=-1)
+        return torch.where(poster_text_features.any(1, keepdim=True), self._with_ngrams(both, ngrams), image_alone)
 
-    def _parts(self, text_features: Tensor) -> tuple[Tensor, Tensor]:
+    def _project_texts(self, text_features: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns normalised projections, (texts, projection_dim), and n-gram embeddings, (texts, char_ngram_dim)."""
         text_features = text_features.to(self.dtype)
         size = self.text_projection.in_features
-        return text_features[:, :size], text_features[:, size:]
+        return F.normalize(self.text_projection(text_features[:, :size]), dim=-1), text_features[:, size:]
 
-    def _embed(self, meanings: Tensor, bags: Tensor) -> Tensor:
-        """Meanings and bags in one unit vector, so that the product of two is that of both, weighed."""
+    def _with_ngrams(self, embeds: Tensor, ngrams: Tensor) -> Tensor:
+        """Returns both as one unit vector, so that a dot product is the weighted sum of the two parts' cosines."""
         if not self.config.char_ngram_dim:
-            return meanings
-        bags = F.normalize(bags, dim=-1, eps=1e-6)  # the usual 1e-12 is 0 in float16, and an empty bag not a number
-        return F.normalize(torch.cat([meanings, self.char_ngram_weight * bags], dim=1), dim=-1)
+            return embeds
+        ngrams = F.normalize(ngrams, dim=-1, eps=1e-6)  # the default 1e-12 is 0 in float16: NaN without n-grams
+        return F.normalize(torch.cat([embeds, self.char_ngram_weight * ngrams], dim=1), dim=-1)
 
     def similarity(self, image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
-        """Logits of every poster against every plot, (posters, plots), in float32."""
+        """Returns the logits of every poster against every plot, (posters, plots), in float32."""
         # In 16 bits, logits near 100 would differ by halves.
         with torch.autocast(image_embeds.device.type, enabled=False):
             logits = image_embeds.float() @ text_embeds.float().T * self.logit_scale.float().exp()

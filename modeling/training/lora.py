@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 
 from modeling.posterclip.encoders import is_frozen, layer_groups
 from modeling.posterclip.modeling_posterclip import PosterCLIPModel
+from modeling.posterclip.weights import check_finite, listed
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -193,9 +194,13 @@ def load_adapter(model: PosterCLIPModel, folder: str | Path) -> None:
             if (file.metadata() or {}).get("base", _base(encoder)) != _base(encoder):
                 raise ValueError(f"{folder / name} does not fit: it was trained on other weights than the model's.")
         if lacking := expected.keys() - weights.keys():
-            raise ValueError(f"{folder / name / _ADAPTER} lacks {min(lacking)}.")
+            raise ValueError(f"{folder / name / _ADAPTER} lacks {listed(sorted(lacking))}.")
         set_peft_model_state_dict(encoder, weights, _NAME)
-    model.load_state_dict(_read(folder / _OTHERS, model.state_dict()), strict=False)
+    others = _read(folder / _OTHERS, model.state_dict())
+    own = {name for name in _others(model) if name.split(".")[0] not in ENCODERS}
+    if lacking := own - others.keys():
+        raise ValueError(f"{folder / _OTHERS} lacks {listed(sorted(lacking))}.")
+    model.load_state_dict(others, strict=False)
 
 
 def _read(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -210,4 +215,5 @@ def _read(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
         if weight.shape != expected[name].shape:
             there, here = tuple(weight.shape), tuple(expected[name].shape)
             raise ValueError(f"{path} does not fit: {name} is {there} there and {here} in the model.")
+    check_finite(path, weights)
     return weights
