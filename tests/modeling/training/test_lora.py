@@ -248,7 +248,9 @@ def test_a_run_leaves_a_plain_model_that_loads_without_the_clone_and_peft(tmp_pa
 
     torch.save(tiny_batch(), root / "inputs.pt")
     empty.mkdir()
-    run_without_clone(Path(__file__).with_name("load_elsewhere.py"), str(root), cwd=empty, cache=tmp_path / "cache")
+    run_without_clone(
+        Path(__file__).parents[1] / "posterclip" / "load_elsewhere.py", str(root), cwd=empty, cache=tmp_path / "cache"
+    )
     for (vision, text), output in expected.items():
         folder = root / f"{vision}-{text}"
         torch.testing.assert_close(torch.load(folder / "AutoModel.pt"), output, atol=1e-5, rtol=1e-4)
