@@ -9,7 +9,7 @@ PYTEST := OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dis
 export HF_HUB_DISABLE_TELEMETRY := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help install demo test test-fast check format clean
+.PHONY: help install demo test test-fast test-lowest check format clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,14 @@ test: install $(DEMO)/.made ## run every test that needs no other data
 test-fast: install ## run the tests that take no more than a few seconds
 	$(PYTEST) -m 'not slow and not browser'
 
+# torch stays at the version of constraints.txt: older ones have no CPU build everywhere.
+test-lowest: ## run the fast tests with the lowest versions that pyproject.toml allows
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/pip install --quiet --constraint constraints.txt torch
+	sed -nE 's/^ +"([A-Za-z0-9_.-]+)>=([0-9.]+).*/\1==\2/p' pyproject.toml | grep -v '^torch==' | sort -u > .venv-lowest/lowest.txt
+	.venv-lowest/bin/pip install --quiet --constraint .venv-lowest/lowest.txt --editable '.[demo,dev]'
+	.venv-lowest/bin/python -m pytest -m 'not slow'
+
 check: install ## lint, formatting, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,4 +62,4 @@ format: install ## mend what ruff can
 	$(BIN)/ruff format .
 
 clean: ## remove what was built, the environment included
-	rm -rf build runs $(VENV) *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build runs $(VENV) .venv-lowest *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -8,7 +8,6 @@ import json
 import shutil
 import tempfile
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 
 from safetensors.numpy import save_file
@@ -23,6 +22,7 @@ from scripts.common.command_line import (
     parse,
     quiet_libraries,
     read_posters,
+    require_extra,
     stop,
 )
 from scripts.common.features import FeatureEncoder
@@ -84,8 +84,8 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.space or Path(temporary, "space")
         try:
-            if not options.space and not find_spec("gradio"):
-                raise ImportError("The app needs gradio: pip install '.[app]' brings it.")
+            if not options.space:
+                require_extra("app", "gradio")
             model, processor = load_model(rest.model)
             catalogue = data.load()
             if model.config.use_poster_text:

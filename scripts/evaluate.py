@@ -8,10 +8,9 @@ from pathlib import Path
 
 from processing.catalogue.catalogue import Catalogue
 from processing.evaluation.distances import check_format, write_distances
-from processing.reporting.report import PAGE, write_comparison, write_report
-from processing.reporting.results import write_results
+from processing.reporting.results import PAGE, write_results
 from processing.reporting.tables import comparison_rows, format_tables, report_tables
-from scripts.common.command_line import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, stop
+from scripts.common.command_line import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, require_extra, stop
 from scripts.common.evaluator import RESULTS, Evaluation, Evaluator, PoolArguments, compare
 
 
@@ -23,7 +22,7 @@ class ReportArguments:
         default=None,
         metadata={"help": "Folder; report-SPLIT beside the weights by default, of two models comparison-SPLIT."},
     )
-    page: bool = field(default=True, metadata={"help": "Also draw pictures, and a page that holds them."})
+    page: bool = field(default=True, metadata={"help": "Also write charts and a page; needs the extra `report`."})
     distances: Path | None = field(
         default=None, metadata={"help": "Also write the whole matrix of distances: a .npy or .parquet file."}
     )
@@ -36,6 +35,8 @@ def main(arguments: list[str] | None = None) -> None:
     data, options, report, rest = parse(classes, arguments, positional="model", count="+", description=__doc__)
     comparing = len(rest.model) > 1
     try:
+        if report.page:
+            require_extra("report", "matplotlib", "sklearn", "threadpoolctl")
         if len(rest.model) > 2:
             raise ValueError(f"One model is evaluated or two are compared; {len(rest.model)} are named.")
         folders = [default_output(name, options.split) for name in rest.model]
@@ -85,6 +86,8 @@ def evaluate(judge: Evaluator, folder: Path, report: ReportArguments) -> Evaluat
     (folder / "tables.md").write_text(f"{tables}\n", encoding="utf-8")
     (folder / PAGE).unlink(missing_ok=True)  # of an evaluation before this one
     if report.page:
+        from processing.reporting.report import write_report  # needs the extra `report`
+
         write_report(folder, judge.movies, embeds, evaluation.pool, evaluation.results)
     if report.distances:
         write_distances(report.distances, *embeds, judge.movies["id"][:])
@@ -102,6 +105,8 @@ def report_comparison(one: Evaluation, other: Evaluation, folder: Path, page: bo
     write_results(folder / RESULTS, comparison)
     (folder / "tables.md").write_text(f"{tables}\n", encoding="utf-8")
     if page:
+        from processing.reporting.report import write_comparison  # needs the extra `report`
+
         write_comparison(folder, comparison, (one.pool, other.pool))
     print(f"\nThe comparison is in {folder / PAGE if page else folder}")
 

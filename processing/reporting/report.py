@@ -28,8 +28,8 @@ from .charts import (
     save,
 )
 from .embedding_map import embedding_map
+from .results import PAGE
 
-PAGE = "index.html"
 EXAMPLES = 4  # cards in the picture examples.png
 
 

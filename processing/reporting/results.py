@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+PAGE = "index.html"  # of a report
 CLONE = Path(__file__).parents[2]
 CODE = ("modeling", "processing", "scripts")
 EVALUATION_FIELDS = (

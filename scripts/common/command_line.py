@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -169,6 +170,12 @@ def parse(
         return parser.parse_args_into_dataclasses(arguments)
     except (ImportError, OSError, ValueError) as error:
         parser.error(str(error))
+
+
+def require_extra(extra: str, *modules: str) -> None:
+    """Raises ImportError, naming an extra of this project, unless the modules that it brings are installed."""
+    if missing := [module for module in modules if not find_spec(module)]:
+        raise ImportError(f"{', '.join(missing)} cannot be imported: pip install '.[{extra}]' brings what is missing.")
 
 
 def read_yaml(path: Path) -> Any:

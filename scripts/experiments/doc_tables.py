@@ -8,35 +8,46 @@ A table stands between `<!-- table: NAME -->` and `<!-- end -->`.
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from processing.reporting.results import read_evaluations
 from processing.reporting.tables import (
     ablation_rows,
     format_table,
     leak_rows,
-    matching_rows,
+    legacy_protocol_rows,
+    one_to_one_rows,
     pool_rows,
     pool_size_rows,
-    seed_rows,
 )
 from scripts.benchmarks.training import tables as benchmark_tables
-from scripts.experiments.ablations import table
+from scripts.experiments.ablations import result_files
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
 PLACE = re.compile(r"<!-- table: ([\w ]+) -->\n.*?<!-- end -->", re.DOTALL)
 
+
+def _load(name: str) -> dict[str, Any]:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _benchmark(name: str) -> str:
+    return benchmark_tables(_load(name))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "demo": lambda: format_table(pool_rows(_load("demo")["metrics"])),
-    "legacy": lambda: format_table(seed_rows(_load("ablations/seed")["legacy_protocol"])),
+    "legacy": lambda: format_table(legacy_protocol_rows(_load("ablations/seed")["legacy_protocol"])),
     "seed pool": lambda: format_table(pool_rows(_load("ablations/seed")["metrics"])),
     "leaks": lambda: format_table(leak_rows(_load("leaks"))),
-    "ablations": lambda: format_table(ablation_rows(table(RESULTS / "ablations"))),
+    "ablations": lambda: format_table(ablation_rows(read_evaluations(result_files(RESULTS / "ablations")))),
     "pool sizes": lambda: format_table(pool_size_rows(_load("ablations/best")["pool_sizes"])),
-    "one to one": lambda: format_table(matching_rows(_load("ablations/best")["one_to_one"])),
+    "one to one": lambda: format_table(one_to_one_rows(_load("ablations/best")["one_to_one"])),
     **{
-        name: lambda name=name: benchmark_tables(_load(f"{name.replace(' ', '_')}"))
+        name: partial(_benchmark, name)
         for name in ("benchmark", "gradient_cache", "retrieval_benchmark", "search_benchmark")
     },
 }
@@ -67,10 +78,6 @@ def main() -> None:
     """Fill the tables of every page."""
     for page in pages():
         page.write_text(fill(page.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-def _load(name: str) -> dict[str, Any]:
-    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

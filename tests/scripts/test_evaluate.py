@@ -15,6 +15,7 @@ from processing.catalogue.fingerprints import fingerprint
 from processing.data.text_removal import remove_poster_text
 from processing.posterclip import ocr
 from scripts import evaluate
+from scripts.common import command_line
 from scripts.common.features import FeatureEncoder
 from tests.tiny import tiny_model, tiny_processor
 
@@ -293,3 +294,10 @@ def test_another_kind_of_model_is_named(catalogue, tmp_path):
 
 def test_results_of_a_hub_model_do_not_make_a_folder_of_its_name():
     assert evaluate.default_output("someone/posterclip", "test") == Path("report-test")
+
+
+def test_a_page_without_its_extra_is_refused_before_anything_is_evaluated(model, catalogue, monkeypatch):
+    monkeypatch.setattr(command_line, "find_spec", lambda _: None)
+    with pytest.raises(SystemExit, match=r"matplotlib, .* pip install '\.\[report\]'"):
+        evaluate.main([model, "--catalogue", str(catalogue)])
+    evaluate.main([model, "--catalogue", str(catalogue), "--page", "False"])
