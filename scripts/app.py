@@ -1,7 +1,7 @@
-"""Show a model in the browser: `python scripts/app.py MODEL --catalogue FOLDER`.
+"""Serve a model in the browser: `python scripts/app.py MODEL --catalogue FOLDER`.
 
-Drop a poster, get plots; type a plot, get posters. With `--space FOLDER` the app is written there as a Space, which
-can be pushed to the Hub as it is, and also runs at home: `python FOLDER/app.py`.
+A poster finds plots, and a plot finds posters. With `--space FOLDER` the app is written there as a Space, which can be
+pushed to the Hub as it is and also runs anywhere: `python FOLDER/app.py`.
 """
 
 import json
@@ -34,27 +34,29 @@ POSTER_SIZE = (800, 800)  # pixels at most
 
 @dataclass
 class AppArguments:
-    """Where to."""
+    """What to do with the app."""
 
-    space: Path | None = field(default=None, metadata={"help": "A new folder to write a Space to; nothing is shown."})
+    space: Path | None = field(
+        default=None, metadata={"help": "A new folder to write a Space to, in place of serving the app."}
+    )
     feature_cache: str = field(default=FEATURE_CACHE, metadata={"help": "Folder of encoder features, or none."})
 
 
 def write_space(folder: Path, encoder: FeatureEncoder, catalogue: Catalogue) -> None:
-    """Write a folder that is a Space: the app, the model, and a catalogue with its embeddings.
+    """Writes a folder that is a Space: the app, the model, and a catalogue with its embeddings.
 
     Args:
-        folder: a new one; it appears when it is whole.
-        encoder: of the model and processor that are shown.
-        catalogue: its posters' text read, if the model reads posters.
+        folder: a new one; it appears when it is complete.
+        encoder: with the model and processor to save.
+        catalogue: with poster text, if the model uses it.
 
     Raises:
-        ValueError: the folder holds something.
+        ValueError: the folder is not empty.
         OSError: it cannot be written.
     """
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise ValueError(f"{folder} holds something: name a new folder for the Space.")
-    whole, folder = folder, folder.with_name(f"{folder.name}.partial")
+        raise ValueError(f"{folder} is not empty: name a new folder for the Space.")
+    complete, folder = folder, folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     (folder / METADATA).parent.joinpath("posters").mkdir(parents=True)
     for name in ("app.py", "style.css", "README.md", "requirements.txt"):
@@ -71,14 +73,14 @@ def write_space(folder: Path, encoder: FeatureEncoder, catalogue: Catalogue) -> 
         poster.thumbnail(POSTER_SIZE)
         name = f"posters/{number:06d}.jpg"
         poster.save(folder / "catalogue" / name, quality=90)
-        about = {"title": movie["title"] or movie["id"], "plot": movie["plots"][0], "genres": movie["genres"] or []}
-        rows.append(json.dumps({"file_name": name, **about, "split": split}, ensure_ascii=False))
+        fields = {"title": movie["title"] or movie["id"], "plot": movie["plots"][0], "genres": movie["genres"] or []}
+        rows.append(json.dumps({"file_name": name, **fields, "split": split}, ensure_ascii=False))
     (folder / METADATA).write_text("\n".join(rows), encoding="utf-8")
-    folder.replace(whole)
+    folder.replace(complete)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Embed the catalogue, then write the Space or show it."""
+    """Embed the catalogue, then write the Space or serve the app."""
     quiet_libraries()
     data, options, rest = parse((CatalogueArguments, AppArguments), arguments, positional="model", description=__doc__)
     with tempfile.TemporaryDirectory() as temporary:
@@ -95,7 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
                 folder, FeatureEncoder(model, processor, cache=options.feature_cache, dtype=model.dtype), catalogue
             )
             if options.space:
-                print(f"The Space is in {folder}; python {folder / 'app.py'} runs it")
+                print(f"The Space is in {folder}; python {folder / 'app.py'} runs it.")
                 return
             serve(folder)
         except USER_ERRORS as error:

@@ -10,7 +10,7 @@ from modeling import PosterCLIPModel
 from processing.catalogue.catalogue import load_catalogue
 from scripts import app
 from scripts.hub.publishing import stage_space
-from scripts.space.app import MAX_LETTERS, Matcher, Reading, serve, show_genres, show_plots, show_reading
+from scripts.space.app import MAX_PLOT_LENGTH, EncodedPoster, Matcher, genres_html, plots_html, poster_html, serve
 from tests.elsewhere import run_without_clone
 from tests.tiny import tiny_model, tiny_processor
 
@@ -38,14 +38,14 @@ def space(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def matcher(space) -> Matcher:
-    found = Matcher(space)
-    found.recognize_text = None  # the engine takes seconds
-    return found
+    matcher = Matcher(space)
+    matcher.recognize_text = None  # the engine takes seconds
+    return matcher
 
 
 @pytest.fixture
-def reading(matcher, space) -> Reading:
-    return matcher.read(space / "catalogue" / "posters" / "000013.jpg")
+def poster(matcher, space) -> EncodedPoster:
+    return matcher.encode(space / "catalogue" / "posters" / "000013.jpg")
 
 
 def test_a_space_is_a_folder_with_all_it_needs(space):
@@ -86,7 +86,7 @@ def test_a_space_needs_nothing_of_the_clone(space, matcher, tmp_path):
 
 
 def test_a_space_is_not_written_over_something(space):
-    with pytest.raises(SystemExit, match="holds something"):
+    with pytest.raises(SystemExit, match="is not empty"):
         app.main([str(space / "model"), "--catalogue", str(space / "catalogue"), "--space", str(space)])
 
 
@@ -101,22 +101,22 @@ def test_a_space_is_whole_or_absent(space, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
-def test_answers_are_those_of_the_model(matcher, reading, space):
+def test_answers_are_those_of_the_model(matcher, poster, space):
     model, processor = PosterCLIPModel.from_pretrained(space / "model").eval(), tiny_processor()
     plots = [movie["plot"] for movie in matcher.movies]
     with torch.no_grad():
-        given = processor(images=[reading.poster], text=plots, poster_text=[[]], return_tensors="pt")
+        given = processor(images=[poster.image], text=plots, poster_text=[[]], return_tensors="pt")
         output = model(**given)
     scores = (output.image_embeds @ output.text_embeds.T)[0]
-    found = matcher.plots(reading)
+    found = matcher.plots(poster)
     assert [movie["plot"] for movie, _ in found] == [plots[row] for row in scores.argsort(descending=True)[:8]]
     torch.testing.assert_close(torch.tensor([score for _, score in found]), scores.sort(descending=True).values[:8])
     best = (matcher.embeds["posters"] @ output.text_embeds[4]).argmax()
     assert matcher.posters(plots[4])[0][0] == matcher.movies[best]
 
 
-def test_genres_share_one(matcher, reading):
-    tags = matcher.tag(reading, "War, Drama,war , Drama,")
+def test_genres_share_one(matcher, poster):
+    tags = matcher.tag(poster, "War, Drama,war , Drama,")
     assert {name for name, _ in tags} == {"War", "Drama", "war"}
     assert sum(share for _, share in tags) == pytest.approx(1) and tags[0][1] >= tags[-1][1]
     assert matcher.genres == ["Drama", "War"]
@@ -135,14 +135,14 @@ def test_examples_are_of_the_test_split(matcher):
 
 
 @pytest.mark.parametrize("genres", ["War", ",".join(map(str, range(99))), f"War, {'x' * 41}"])
-def test_genres_that_are_none_are_named(genres, matcher, reading):
+def test_genres_that_are_none_are_named(genres, matcher, poster):
     with pytest.raises(ValueError, match="genre"):
-        matcher.tag(reading, genres)
+        matcher.tag(poster, genres)
 
 
 @pytest.mark.parametrize("plot", ["", " \n", None, "x" * 100_000])
 def test_a_plot_that_is_none_is_refused(plot, matcher):
-    with pytest.raises(ValueError, match=f"Type what|100,000 letters long: {MAX_LETTERS:,} at most"):
+    with pytest.raises(ValueError, match=f"Type what|100,000 characters; {MAX_PLOT_LENGTH:,} are the limit"):
         matcher.posters(plot)
 
 
@@ -151,19 +151,21 @@ def test_a_long_plot_is_cut(matcher):
 
 
 @pytest.mark.parametrize("content", [b"", b"%PDF-1.4", b"PK\x03\x04", b"\xff\xd8\xff\xe0", b"%!PS-Adobe-3.0 EPSF-3.0"])
-def test_a_file_that_is_no_picture_is_named(content, matcher, tmp_path):
+def test_a_file_that_is_no_image_is_named(content, matcher, tmp_path):
     (tmp_path / "nope.jpg").write_bytes(content)
-    with pytest.raises(ValueError, match=r"^nope\.jpg is no picture that can be read"):
-        matcher.read(tmp_path / "nope.jpg")
+    with pytest.raises(ValueError, match=r"^nope\.jpg cannot be used: (not an image|image is)"):
+        matcher.encode(tmp_path / "nope.jpg")
 
 
-def test_a_picture_of_too_many_pixels_is_not_decoded(matcher, tmp_path):
+def test_an_image_of_too_many_pixels_is_not_decoded(matcher, tmp_path):
     Image.new("1", (9000, 9000)).save(tmp_path / "huge.png")
-    with pytest.raises(ValueError, match="9,000 x 9,000 pixels"):
-        matcher.read(tmp_path / "huge.png")
+    with pytest.raises(
+        ValueError, match=r"^huge\.png cannot be used: too large: 9000 x 9000 = 81000000 pixels, limit 40000000"
+    ):
+        matcher.encode(tmp_path / "huge.png")
     Image.new("1", (14_000, 14_000)).save(tmp_path / "huger.png")
-    with pytest.raises(ValueError, match=r"^huger\.png has far more pixels: 40,000,000 at most"):
-        matcher.read(tmp_path / "huger.png")
+    with pytest.raises(ValueError, match=r"^huger\.png cannot be used: too large"):
+        matcher.encode(tmp_path / "huger.png")
 
 
 def test_cmyk_and_animated_posters_are_taken(matcher, tmp_path):
@@ -171,20 +173,20 @@ def test_cmyk_and_animated_posters_are_taken(matcher, tmp_path):
     frames = [Image.new("P", (20, 30), shade) for shade in (1, 2)]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
     for name in ("cmyk.jpg", "moving.gif"):
-        assert matcher.read(tmp_path / name).poster.mode == "RGB"
+        assert matcher.encode(tmp_path / name).image.mode == "RGB"
 
 
-def test_words_and_titles_are_text_and_never_markup(reading):
+def test_words_and_titles_are_text_and_never_markup(poster):
     line = {"text": HARM, "score": 0.9, "box": [0.1, 0.2, 0.5, 0.3]}
-    boxed = show_reading(Reading(reading.poster, [line], reading.embedding), reads=True)
+    boxed = poster_html(EncodedPoster(poster.image, [line], poster.embedding), with_ocr=True)
     assert "left:10.00%;top:20.00%;width:40.00%;height:10.00%" in boxed and boxed.count("script&gt;") == 4
-    for page in (boxed, show_plots([({"title": HARM, "plot": HARM}, 0.5)]), show_genres([(HARM, 0.5)])):
+    for page in (boxed, plots_html([({"title": HARM, "plot": HARM}, 0.5)]), genres_html([(HARM, 0.5)])):
         assert "<script" not in page
 
 
 @pytest.fixture(scope="module")
 def address(space):
-    """Of the app of a model that reads."""
+    """The address of the app of a model with poster text."""
     pytest.importorskip("gradio", minversion="6")
     page = serve(space, prevent_thread_lock=True, quiet=True)
     yield page.local_url
@@ -227,7 +229,7 @@ def test_both_directions_in_a_browser(address, chromium, tmp_path, width):
 
 @pytest.mark.browser
 def test_two_at_a_time_and_a_file_that_is_none(address, space, chromium, tmp_path):
-    """One chooses an example while another drops what is no picture; both are told what is theirs."""
+    """One chooses an example while another drops what is no image; both are told what is theirs."""
     (tmp_path / "broken.jpg").write_bytes(b"%PDF-1.4")
     one, other = (chromium.new_context().new_page() for _ in range(2))
     for page in (one, other):
@@ -235,7 +237,7 @@ def test_two_at_a_time_and_a_file_that_is_none(address, space, chromium, tmp_pat
         page.wait_for_selector("#examples img")
     one.locator("#examples .thumbnail-item").nth(1).click()
     drop(other, tmp_path / "broken.jpg")
-    other.wait_for_selector("text=broken.jpg is no picture")
+    other.wait_for_selector("text=broken.jpg cannot be used")
     one.wait_for_selector("#plots li")
     assert other.locator("#plots li").count() == 0 and one.locator(".toast-body").count() == 0
     for page in (one, other):  # a good poster after a bad one, and a bad one after a good one
@@ -243,7 +245,7 @@ def test_two_at_a_time_and_a_file_that_is_none(address, space, chromium, tmp_pat
     drop(other, space / "catalogue" / "posters" / "000002.jpg")
     other.wait_for_selector("#plots li")
     drop(one, tmp_path / "broken.jpg")
-    one.wait_for_selector("text=broken.jpg is no picture")
+    one.wait_for_selector("text=broken.jpg cannot be used")
     assert one.locator("#plots li").count() == 0
     for page in (one, other):
         page.context.close()
