@@ -107,6 +107,7 @@ function drawCard(row) {
   }
   const drawn = candidates.map((candidate, index) => drawMovie(row, candidate, index < CANDIDATES ? index + 1 : ""));
   find(".candidates").replaceChildren(...drawn);
+  find(".none").classList.toggle("suggested", row.suggested === null);
   find(".none").setAttribute("aria-pressed", isDecided(row) && chosen === null);
   find(".none").addEventListener("click", () => decide(row, null));
   find("input").addEventListener("input", (event) => {
@@ -122,7 +123,6 @@ function drawMovie(row, candidate, number) {
   const find = (selector) => button.querySelector(selector);
   const movie = movies[candidate.movie];
   find("kbd").textContent = number;
-  find("kbd").hidden = !number;
   marked(find(".title"), movie.title || movie.id, candidate.matched);
   find(".year").textContent = movie.year;
   marked(find(".plot"), movie.plot, candidate.matched);

@@ -178,6 +178,7 @@ def test_the_mouse_decides_takes_back_and_finds_a_movie_that_is_no_candidate(rev
     assert page.locator(".decision").all_inner_texts() == ["your decision: changed", ""]
     second.get_by_label("Another movie").fill("noir cafe")
     assert second.locator(".found .title").all_inner_texts() == ["Café Noir"]
+    assert second.locator(".found .movie").bounding_box()["width"] > 200
     second.locator(".found button").click()
     rows = download(page)[0]
     assert [rows[1][name] for name in ("status", "id", "title", "year", "confidence")] == [
