@@ -46,7 +46,7 @@ class Catalogue:
         split_by: what decided the splits.
         seed: of the splits that are made here.
         warnings: what a user should know about the source, one line each.
-        thumbnails: of each movie's first poster, (32, 32), by its id; near-duplicates are found by them.
+        thumbnails: of the posters of each split, (rows, 32, 32); near-duplicates are found by them.
     """
 
     source: str
@@ -116,16 +116,18 @@ class Catalogue:
             return self
         train = self.movies(["train"])
         ids = train["id"][:]
-        pairs = near_duplicates(train["plots"][:], np.stack([self.thumbnails[number] for number in ids]))
+        pairs = near_duplicates(train["plots"][:], self.thumbnails["train"])
         try:
             names = assign_splits(ids, train["series"][:], pairs, TRAIN_SIZES, self.seed)
         except ValueError as error:
             raise CatalogueError(f"no validation can be taken from train of {self.source}: {error}") from None
-        parts = {part: train.select([i for i, of in enumerate(names) if of == part]) for part in TRAIN_SIZES}
+        rows = {part: [i for i, of in enumerate(names) if of == part] for part in TRAIN_SIZES}
+        parts = {part: train.select(of) for part, of in rows.items()}
         others = {name: split for name, split in self.splits.items() if name != "train"}
+        thumbnails = {**self.thumbnails, **{part: self.thumbnails["train"][of] for part, of in rows.items()}}
         shares = describe_shares(names, TRAIN_SIZES)
         split_by = f"{self.split_by}; validation by series out of train, {TOGETHER} (seed {self.seed}): {shares}"
-        return replace(self, splits=DatasetDict({**parts, **others}), split_by=split_by)
+        return replace(self, splits=DatasetDict({**parts, **others}), split_by=split_by, thumbnails=thumbnails)
 
     def with_poster_text(self, folder: Path, language: str | None = None) -> "Catalogue":
         """The catalogue with every poster read: by OCR, where the source does not say what is printed on it.
@@ -283,11 +285,9 @@ def load_catalogue(
     table = Dataset.from_dict(texts, Features({name: MOVIE_FEATURES[name] for name in texts}))
     table = concatenate_datasets([table, found.images], axis=1).select_columns(list(MOVIE_FEATURES))
     table = table.cast_column("image", Image())
-    order = [name for name in dict.fromkeys([*SPLIT_SIZES, *names]) if name in names]
-    splits = {name: table.select([good[i] for i, of in enumerate(names) if of == name]) for name in order}
-    pictures: dict[str, Thumbnails] = {}
-    for index in good:
-        pictures.setdefault(movies[index]["id"], thumbnails[index])
+    order = [name for name in dict.fromkeys([*SPLIT_SIZES, *names]) if name is not None and name in names]
+    indices = {name: [good[i] for i, of in enumerate(names) if of == name] for name in order}
+    splits = {name: table.select(of) for name, of in indices.items()}
     return Catalogue(
         source,
         DatasetDict(splits),
@@ -296,7 +296,7 @@ def load_catalogue(
         split_by,
         seed,
         warnings=(*found.warnings, *_warnings(found, movies, good, given_text, bool(given))),
-        thumbnails=pictures,
+        thumbnails={name: np.stack([thumbnails[index] for index in of]) for name, of in indices.items()},
     )
 
 

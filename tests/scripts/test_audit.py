@@ -4,6 +4,7 @@ import shutil
 import pytest
 
 from scripts import audit
+from tests.processing.catalogues import poster
 
 
 def test_a_clean_catalogue_passes(catalogue, capsys):
@@ -32,7 +33,34 @@ def test_bad_input_is_one_line(catalogue, tmp_path):
         audit.main(["--catalogue", str(catalogue), "--output", str(tmp_path)])
     with pytest.raises(SystemExit, match=r"metadata\.jsonl"):
         audit.main(["--catalogue", "nowhere", "--output", str(catalogue / "metadata.jsonl" / "leaks.json")])
-    rows = [json.loads(line) for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
-    (catalogue / "metadata.jsonl").write_text("\n".join(json.dumps(row | {"split": "train"}) for row in rows))
-    with pytest.raises(SystemExit, match=r"^error: nothing to compare in .* but train$"):
-        audit.main(["--catalogue", str(catalogue)])
+
+
+def test_what_was_understood_is_printed_and_written(tmp_path, capsys):
+    rows = [{"file_name": f"{n}.jpg", "Movie_Title": f"Film {'abc'[n]}", "overview": "A plot."} for n in range(3)]
+    rows[1] |= {"overview": "No overview found."}
+    rows[2] |= {"overview": "word " * 200, "genre_names": '[{"id": 18, "name": "Drama"}]', "runtime": 90}
+    for row in rows:
+        poster(tmp_path / row["file_name"])
+    (tmp_path / "metadata.jsonl").write_text("\n".join(json.dumps(row | {"split": "TRAIN"}) for row in rows))
+    source = str(tmp_path)
+    audit.main(["--catalogue", source, "--output", str(tmp_path / "audit.json")])
+    found = json.loads((tmp_path / "audit.json").read_text())["catalogue"]
+    cut = "1 of 2 plots is cut at 128 tokens (about 51 % of all tokens are cut off, by a rule of thumb)"
+    assert found["columns"] == {
+        **{"id": "the name of the poster's file", "title": "Movie_Title", "plots": "overview"},
+        **{"genres": "genre_names", "split": "split", "image": "file_name"},
+    }
+    assert found["splits"] == {"train": ["0", "2"]} and found["genres"] == {"Drama": 1}
+    assert found["bad_rows"] == {"count": 1, "lines": ["metadata.jsonl row 2 (id 1), 1.jpg: no plot"]}
+    assert found["warnings"] == ["columns that were not understood: runtime", cut]
+    printed = capsys.readouterr().out
+    for line in (
+        "rows: train 2",
+        "title from Movie_Title",
+        "genres: Drama 1",
+        "bad rows left out: 1",
+        f"warning: {cut}",
+    ):
+        assert line in printed
+    with pytest.raises(SystemExit, match=r"bad rows \(1\):\n  metadata.jsonl row 2"):
+        audit.main(["--catalogue", source, "--on_bad_rows", "error"])

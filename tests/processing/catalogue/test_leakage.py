@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from processing.catalogue.catalogue import CatalogueError, load_catalogue
+from processing.catalogue.catalogue import load_catalogue
 from processing.catalogue.leakage import audit, leak_count
 from processing.reporting.tables import format_table, leak_lines, leak_rows, title_rows
 from tests.processing.catalogues import drawn, movie
@@ -97,6 +97,12 @@ def test_the_report_is_tables_and_lines_and_its_json_names_nothing_but_ids(audit
 
 
 @pytest.mark.parametrize("splits", [["train", "train"], ["train", "extra"], ["test", "test"]])
-def test_without_a_held_out_split_and_another_there_is_nothing_to_compare(audited, splits):
-    with pytest.raises(CatalogueError, match=f"no validation or test and another split but {splits[0]}"):
-        audited(*((split, seed, {}) for seed, split in enumerate(splits)))
+def test_without_a_held_out_split_and_another_there_are_duplicates_but_no_leaks(audited, splits):
+    found = audited(*((split, 1, {}) for split in splits))
+    assert leak_count(found) == 0 and found["posters"]["duplicates"]["count"] == 1
+
+
+def test_two_posters_of_one_movie_are_no_duplicates(audited):
+    same = {"id": 7, "title": "Emma", "plot": COUNT}
+    found = audited(("train", 1, same), ("train", 1, same), ("test", 2, {}))
+    assert found["posters"]["duplicates"]["count"] == found["plots"]["duplicates"]["count"] == 0
