@@ -28,6 +28,7 @@ from scripts.common.command_line import (
     read_posters,
     stop,
 )
+from scripts.common.dry_run import dry_run
 from scripts.common.features import add_features
 
 
@@ -99,6 +100,7 @@ class ModelArguments:
                 "Name a saved model (--model_name_or_path), or the two encoders of a new one "
                 "(--vision_model_name_or_path and --text_model_name_or_path)."
             )
+        dry_run(model, processor)
         set_mode(model.vision_model, self.vision_mode, self.lora_rank)
         set_mode(model.text_model, self.text_mode, self.lora_rank)
         return model, processor
