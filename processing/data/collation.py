@@ -1,4 +1,4 @@
-"""From a catalogue's movies to the batches a model takes."""
+"""Turns the movies of a catalogue into batches of model inputs."""
 
 import random
 from collections import deque
@@ -22,28 +22,31 @@ from .transforms import augment
 
 
 class MoviePairs(TorchDataset):
-    """Poster and plot of each movie, the plot drawn anew each epoch where a movie has several.
+    """A dataset of the poster and one plot of each movie; with several plots, each epoch draws one.
 
-    All draws are a function of (seed, epoch, index) alone, so a run that was interrupted goes on exactly as it would
-    have, whatever the number of workers.
+    All draws are functions of (seed, epoch, index), so an interrupted run continues exactly as it would have, whatever
+    the number of workers.
 
     Args:
         movies: a catalogue's split, with the columns `image`, `plots` and, to name rows by, `id`.
-        processor: makes the posters' bytes, and knows how long plots are; not needed for features.
-        plots: of each movie, in place of all that it has.
+        processor: resizes posters and counts the tokens of plots; not needed for features.
+        plots: of each movie, in place of its own.
         seed: of the draws.
-        image_features: (movies, feature), in place of the posters where the encoder is frozen.
-        text_features: (plots of all movies in order, feature), in place of the plots likewise.
-        augment: whether posters are seen in another way each epoch (`processing.data.transforms`). ValueError
-            together with `image_features`, which see each poster once.
-        use_poster_text: whether an item also has what is printed on its poster, from the column `poster_text`.
-        poster_text_features: (movies, feature), in place of that likewise.
-        poster_text_dropout: share of the items that show no text in an epoch, so that pictures alone are learned too.
-            ValueError unless it lies between 0 and 1, and without `use_poster_text`.
-        genres: whether an item has the movie's `genres` too, (vocabulary,): 1 for each that it has. The vocabulary
-            are the genres of these movies, sorted. ValueError where none of them has any.
-        mask_names: whether plots are shown without their movie's title and without names (`processing.data.masking`).
-            ValueError where movies have no `title`, and together with `text_features`, which are of other plots.
+        image_features: (movies, feature), in place of posters, for a frozen image encoder.
+        text_features: (plots of all movies in order, feature), in place of plots, for a frozen text encoder.
+        augment: whether posters are augmented anew each epoch (`processing.data.transforms`); not with
+            `image_features`.
+        use_poster_text: whether an item also has the text on its poster, from the column `poster_text`.
+        poster_text_features: (movies, feature), in place of that text, for a frozen text encoder.
+        poster_text_dropout: share of the items that have no poster text in an epoch, so that the model also learns
+            from images alone, 0 to 1; needs `use_poster_text`.
+        genres: whether an item also has the movie's `genres`, (vocabulary,), 1 for each genre that it has. The
+            vocabulary is the sorted genres of these movies.
+        mask_names: whether titles and names are masked in plots (`processing.data.masking`); needs a column `title`,
+            and not with `text_features`.
+
+    Raises:
+        ValueError: two of the arguments contradict each other, or a column that they need is missing or empty.
 
     Example:
         >>> movies = Dataset.from_dict({"plots": [["A whale.", "A captain hunts a whale."]]})
@@ -73,7 +76,7 @@ class MoviePairs(TorchDataset):
         if not 0 <= poster_text_dropout <= 1:
             raise ValueError(f"poster_text_dropout must lie between 0 and 1, not {poster_text_dropout}.")
         if poster_text_dropout and not use_poster_text:
-            raise ValueError("poster_text_dropout: there is no poster_text, which a model that reads posters has.")
+            raise ValueError("poster_text_dropout needs a model with poster text (use_poster_text).")
         self.movies = movies
         self.processor = processor
         self.pixels = PosterPixels(processor.image_processor) if processor else None
@@ -97,7 +100,7 @@ class MoviePairs(TorchDataset):
 
     @property
     def epoch(self) -> int:
-        """Which draw of plots the items show; the Trainer sets it at the start of each epoch."""
+        """The epoch of which the items are; the Trainer sets it at the start of each epoch."""
         return int(self._epoch)
 
     @epoch.setter
@@ -106,7 +109,7 @@ class MoviePairs(TorchDataset):
 
     @property
     def image_features(self) -> Tensor | None:
-        """(movies, feature), in place of the posters where there are any."""
+        """(movies, feature), in place of posters; None where posters are encoded."""
         return self._image_features
 
     @image_features.setter
@@ -117,7 +120,7 @@ class MoviePairs(TorchDataset):
 
     @property
     def lengths(self) -> list[int] | None:
-        """The tokens of the plot that each item shows in this epoch; None where plots are features."""
+        """The number of tokens of each item's plot in this epoch; None where plots are features."""
         if self.text_features is not None or self._text_lengths is None:
             return None
         drawn = torch.tensor([self._drawn(index) for index in range(len(self))])
@@ -138,7 +141,7 @@ class MoviePairs(TorchDataset):
         return len(self.plots)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Poster and plot, or their features, and the movie's `positive_id`."""
+        """Returns the poster and a plot, or their features, and the movie's `positive_id`."""
         chosen = self._drawn(index)
         pair: dict[str, Any] = {"id": self.ids[index], "positive_id": self.positive_ids[index]}
         if self.image_features is not None:
@@ -165,9 +168,9 @@ class MoviePairs(TorchDataset):
 
 
 def positive_ids(plots: Sequence[Sequence[str]]) -> list[int]:
-    """A positive id for each movie: its index; movies that share a plot share the id of the first of them.
+    """Returns a positive id for each movie: its index, or that of the first movie with which it shares a plot.
 
-    To push such a movie away from the plot of the other would be to push it away from its own.
+    A loss that pushed such a movie away from the plot of the other would push it away from its own plot.
 
     Example:
         >>> positive_ids([["A whale."], ["A shark.", "A fish."], ["A fish."]])
@@ -191,7 +194,7 @@ def positive_ids(plots: Sequence[Sequence[str]]) -> list[int]:
 
 
 def multi_hot(genres: Sequence[Sequence[str] | None]) -> Tensor:
-    """The genres of each movie as (movies, vocabulary), 1 where it has one; the vocabulary is sorted.
+    """Returns the genres of each movie, (movies, vocabulary), 1 where it has one; the vocabulary is sorted.
 
     Raises:
         ValueError: no movie has any.
@@ -207,9 +210,9 @@ def multi_hot(genres: Sequence[Sequence[str] | None]) -> Tensor:
 
 
 class PairCollator:
-    """Makes a batch of model inputs out of `MoviePairs` items, with `positive_ids` and, for messages, `ids`.
+    """A collator that turns `MoviePairs` items into model inputs, with `positive_ids` and, for messages, `ids`.
 
-    Posters are `pixels`, bytes, as long as they wait; `pixel_values` makes model inputs of as many as are wanted.
+    Posters stay bytes, `pixels`; its method `pixel_values` turns them into model inputs, a chunk at a time.
     """
 
     def __init__(self, processor: PosterCLIPProcessor) -> None:
@@ -217,7 +220,7 @@ class PairCollator:
         self.pixel_values = PosterPixels(processor.image_processor).values
 
     def __call__(self, pairs: list[dict[str, Any]]) -> dict[str, Any]:
-        """Tokenize the plots, stack all else."""
+        """Returns a batch: texts are tokenized, all else is stacked."""
         batch: dict[str, Any] = {"ids": [pair["id"] for pair in pairs]}
         if "text" in pairs[0]:
             batch.update(self.processor(text=[pair["text"] for pair in pairs], return_tensors="pt"))
@@ -232,7 +235,7 @@ class PairCollator:
 
 
 def first_plots(movies: Dataset) -> list[list[str]]:
-    """The first plot of each movie alone, the one that evaluation uses."""
+    """Returns the first plot of each movie, which evaluation uses."""
     return [plots[:1] for plots in movies["plots"]]
 
 

@@ -1,6 +1,6 @@
-"""Plots without the words that a poster shows too: the movie's title, and the names of its people and places.
+"""Masks the title of a movie, and the names of people and places, in its plots.
 
-A model that reads titles off posters finds plots by them. What it finds in masked plots, it finds by something else.
+A model with poster text finds plots by the titles in them. Masked plots measure, or train, what it finds without.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from processing.catalogue.title_spans import COMMON, WORD, Span, key, title_span
 
 MASK = "..."
 
-_BETWEEN = re.compile(r"[\s\-–—]*")  # two masks with nothing else between them are one
+_BETWEEN = re.compile(r"[\s\-–—]*")  # two masks with only this between them become one
 _QUOTES = " \t\r\f\v\"'“”‘’«»()[]*"
 _NO_END = re.compile(r"(?:\b[^\W\d_]|\b(?:mr|mrs|ms|dr|st|jr|sr|lt|capt|sgt|col|gen|maj|prof|rev|vs|no|vol))\.$", re.I)
 
 
 def mask_title(plot: str, title: str) -> str:
-    """The plot with `MASK` in place of the movie's title.
+    """Returns the plot with `MASK` in place of the movie's title.
 
-    Masked are the whole title, as far as letters and digits go (case, accents, punctuation and spaces do not matter),
-    with its article before, behind ("Matrix, The") or left out, and any other title that stands in brackets behind
-    it; and every other word of four or more letters from it, unless that is a common function word. A possessive 's
-    stays. A title of nothing but function words (It; Her) is masked only where each of its words has a capital.
+    It masks the whole title, compared by letters and digits (case, accents, punctuation and spaces do not matter), with
+    its article in front, at the end ("Matrix, The") or left out, and other titles in brackets at its end. It also masks
+    every word of four or more letters from the title, except common function words. A possessive 's is kept. A title of
+    function words alone (It; Her) is masked only where each of its words has a capital.
 
-    A text that was not empty never becomes empty. Without a title the plot stays as it is.
+    A text that is not empty never becomes empty. Without a title the plot is returned unchanged.
 
     Example:
         >>> mask_title("Amelie's friend knows a destiny. AMÉLIE, fabulous!", "Fabulous Destiny of Amélie, The (2001)")
@@ -39,11 +39,11 @@ def mask_title(plot: str, title: str) -> str:
 
 
 def mask_names(plot: str, title: str) -> str:
-    """The plot with `MASK` in place of the movie's title, as `mask_title` does it, and of names.
+    """Returns the plot with `MASK` in place of the movie's title (see `mask_title`) and of names.
 
-    A name is a capitalised word that stands inside a sentence somewhere in the plot, wherever else it stands with a
-    capital too. A name that only begins sentences is not seen, and of other capitalised words (London, Monday,
-    French) none is told from a name. In a text without small letters capitals say nothing: there only the title goes.
+    A word counts as a name if it is capitalised inside a sentence anywhere in the plot; all its capitalised occurrences
+    are masked. A name that only begins sentences is missed, and other capitalised words (London, Monday, French) are
+    masked like names. In a text without small letters only the title is masked.
 
     Example:
         >>> mask_names("A count meets Mina Harker in London. Mina's husband chases Dr. Seward.", "Dracula")
@@ -53,14 +53,14 @@ def mask_names(plot: str, title: str) -> str:
 
 
 def with_masked_titles(movies: Dataset) -> Dataset:
-    """A catalogue's split whose plots are masked by `mask_title`."""
+    """Returns a split of a catalogue with plots masked by `mask_title`."""
     both = zip(movies["plots"], movies["title"], strict=True)
     plots = [[mask_title(plot, title) for plot in of] for of, title in both]
     return movies.remove_columns("plots").add_column("plots", plots, feature=List(Value("string")))
 
 
 def masked_names(plots: Sequence[Sequence[str]], movies: Dataset) -> list[list[str]]:
-    """The plots of each movie, masked by `mask_names`; ValueError if the movies have no titles."""
+    """Returns the plots of each movie, masked by `mask_names`; ValueError if the movies have no titles."""
     if "title" not in movies.column_names:
         raise ValueError("mask_names: the movies have no column title.")
     return [[mask_names(plot, title) for plot in of] for of, title in zip(plots, movies["title"], strict=True)]

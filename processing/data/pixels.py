@@ -1,4 +1,4 @@
-"""Posters as bytes until the model takes them: a quarter of the memory, and nothing lost."""
+"""Posters as bytes until the model needs them: a quarter of the memory, without a loss."""
 
 from typing import Any
 
@@ -10,11 +10,14 @@ from processing.posterclip.rgb import to_rgb
 
 
 class PosterPixels:
-    """An image processor in two halves: resize and crop poster by poster, rescale and normalise a batch at a time.
+    """An image processor in two steps: it resizes and crops each poster, and rescales and normalises whole batches.
 
-    The first half gives bytes. The second looks each byte up in a table of what the processor makes of it in each
-    channel, so both together give the processor's `pixel_values` to the bit. A processor that cannot be cut in two
-    like this does all its work in the first half.
+    The first step returns bytes. The second looks each byte up in a table of the processor's results for the 256 values
+    of each channel, so the two steps give the processor's `pixel_values` to the bit. A processor that cannot be split
+    like this does all its work in the first step.
+
+    Args:
+        image_processor: of transformers.
 
     Example:
         >>> from transformers import ViTImageProcessor
@@ -31,21 +34,21 @@ class PosterPixels:
             self.table = None
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """A poster resized, (3, height, width), uint8."""
+        """Returns a resized poster, (3, height, width), uint8."""
         image = to_rgb(image)
         if self.table is None:
             return self._process(image)
         return self._process(image, do_rescale=False, do_normalize=False)
 
     def values(self, pixels: Tensor) -> Tensor:
-        """The model's `pixel_values` of resized posters, (posters, 3, height, width), float32."""
+        """Returns the `pixel_values` of resized posters, (posters, 3, height, width), float32."""
         if self.table is None:
             return pixels
         channels = [row.to(pixels.device)[pixels[:, channel].int()] for channel, row in enumerate(self.table)]
         return torch.stack(channels, dim=1)
 
     def _look_up_table(self) -> Tensor | None:
-        """What becomes of each byte in each channel, (3, 256); None if bytes do not come out of the first half."""
+        """Returns the result for each byte in each channel, (3, 256); None if the first step does not return bytes."""
         levels = torch.arange(256, dtype=torch.uint8).view(16, 16)
         image = Image.fromarray(levels.numpy()).convert("RGB")
         unchanged = {"do_resize": False, "do_center_crop": False}

@@ -1,4 +1,4 @@
-"""Another view of a poster for each epoch, so that training does not learn its pixels by heart."""
+"""Random augmentation of posters, so that training does not memorise their pixels."""
 
 import math
 from random import Random
@@ -11,18 +11,18 @@ JITTER = (0.8, 1.2)  # factor of brightness, of contrast and of colour
 
 
 def augment(image: Image.Image, draw: Random) -> Image.Image:
-    """A random crop of a poster, its brightness, contrast and colour changed a little.
+    """Returns a random crop of a poster with slightly changed brightness, contrast and colour.
 
-    It is the random resized crop of Szegedy et al. 2015 (arXiv:1409.4842, section 6) with milder ranges, so that
-    titles and faces stay in view; the resizing is left to the image processor. Posters are never mirrored: they
-    carry words.
+    This is the random resized crop of Szegedy et al. 2015 (arXiv:1409.4842, section 6) with milder ranges, so that
+    titles and faces stay in view. The image processor does the resizing. Posters are never mirrored, because of their
+    text.
 
     Args:
         image: RGB, of any size.
-        draw: where all randomness comes from.
+        draw: the source of all randomness.
 
     Returns:
-        RGB, at most as wide and high, at least one pixel.
+        RGB, at most as wide and as high, and at least one pixel.
 
     Example:
         >>> view = augment(Image.new("RGB", (200, 300), "red"), Random(0))

@@ -76,7 +76,7 @@ def test_posters_that_nobody_has_read_cannot_be_blanked(tmp_path):
     with pytest.raises(ValueError, match=r"have not been read .*: 1, first 1$"):
         with_poster_text_removed(split)
     texts = [[line(0, 0, 1, 1)], [{"text": "JAWS", "score": 1.0, "box": None}]]
-    with pytest.raises(ValueError, match=r"has no boxes.*: 1, first 1$"):
+    with pytest.raises(ValueError, match=r"without boxes.*: 1, first 1$"):
         with_poster_text_removed(movies(tmp_path, [poster(), poster()], texts))
     with pytest.raises(ValueError, match="no column poster_text"):
         with_poster_text_removed(split.remove_columns("poster_text"))
