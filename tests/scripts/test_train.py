@@ -9,12 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from transformers import CLIPImageProcessor
 
 from modeling import PosterCLIPModel
 from modeling.training.lora import load_adapter, merged_state_dict
 from processing import PosterCLIPProcessor
 from processing.catalogue import ocr_cache
 from processing.posterclip import ocr
+from processing.posterclip.processing_posterclip import cropped_share
 from scripts import train
 from scripts.common import command_line, features
 from tests.tiny import tiny_model
@@ -146,12 +148,13 @@ def test_a_model_that_reads_posters_is_trained_on_what_the_catalogue_says_is_pri
 ):
     monkeypatch.setitem(sys.modules, "rapidocr", None)  # there is nothing to read
     out = tmp_path / "run"
-    train.main(["--catalogue", str(printed), *encoders, *READS, *QUICK, "--output_dir", str(out)])
+    settings = ["--catalogue", str(printed), *encoders, *READS, *QUICK, "--ocr_language", "ko"]
+    train.main([*settings, "--output_dir", str(out)])
     record = json.loads((out / "training.json").read_text())
     assert record["catalogue"]["poster_text"] == {"given": 18, "read": 0, "without_text": 6, "failed": []}
     assert record["config"]["use_poster_text"] is True and record["config"]["char_ngram_dim"] == 64
     model, processor = PosterCLIPModel.from_pretrained(out), PosterCLIPProcessor.from_pretrained(out)
-    assert processor.run_ocr
+    assert processor.run_ocr and processor.ocr_language == "ko"
     assert model.char_ngrams.token_bytes.any() and model.char_ngrams.weight.max().item() == pytest.approx(math.log(17))
     assert {"char_ngrams.py", "ocr.py", "ocr_text.py"} <= {path.name for path in out.iterdir()}
 
@@ -172,6 +175,29 @@ def test_posters_that_nobody_has_read_and_no_ocr_to_read_them_stop_the_run(catal
     with pytest.raises(SystemExit, match=r"18 posters of .*catalogue are not read.*pip install rapidocr onnxruntime"):
         train.main(settings)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(find_spec("rapidocr") is None, reason="rapidocr is not installed")
+@pytest.mark.parametrize(
+    ("language", "reason"), [("ko", "get it by: curl .*korean"), ("xx", "rapidocr has no model of 'xx'")]
+)
+def test_a_language_that_cannot_be_read_stops_the_run(catalogue, encoders, tmp_path, language, reason):
+    ocr._engine.cache_clear()
+    settings = ["--catalogue", str(catalogue), *encoders, *READS, *QUICK, "--output_dir", str(tmp_path / "run")]
+    with pytest.raises(SystemExit, match=f"18 posters of .*catalogue are not read.*{reason}"):
+        train.main([*settings, "--ocr_language", language])
+    assert not (tmp_path / "run").exists()
+
+
+def test_posters_are_kept_whole_if_asked_for(catalogue, encoders, tmp_path):
+    CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32).save_pretrained(encoders[1])
+    settings = ["--catalogue", str(catalogue), *encoders, *QUICK]
+    train.main([*settings, "--whole_poster", "True", "--output_dir", str(tmp_path / "whole")])
+    processor = PosterCLIPProcessor.from_pretrained(tmp_path / "whole")
+    assert cropped_share(processor.image_processor) == pytest.approx(0, abs=0.05)
+    more = ["--model_name_or_path", str(tmp_path / "whole"), "--whole_poster", "True"]
+    with pytest.raises(SystemExit, match=r"whole_poster: a saved model \(--model_name_or_path\) has its own"):
+        train.main(["--catalogue", str(catalogue), *more, *QUICK, "--output_dir", str(tmp_path / "more")])
 
 
 @pytest.mark.slow
