@@ -1,8 +1,7 @@
 """Push a model to the Hugging Face Hub: `python scripts/push_to_hub.py MODEL someone/posterclip`.
 
-A catalogue goes by `--dataset FOLDER someone/movies`, a metric by `--metric FOLDER someone/pair_retrieval`, an app by
-`--space FOLDER someone/app`. All is checked before anything is sent, and goes in one commit; the repository is private
-if it is made here.
+Push a catalogue with `--dataset FOLDER someone/movies`, a metric with `--metric FOLDER someone/pair_retrieval`, an app
+with `--space FOLDER someone/app`. Everything is checked before it is sent in one commit. A new repository is private.
 """
 
 import argparse
@@ -13,13 +12,13 @@ from huggingface_hub.utils import validate_repo_id
 from transformers.hf_argparser import string_to_bool
 
 from scripts.common.command_line import USER_ERRORS, quiet_libraries, stop
-from scripts.hub.publishing import name_in_card, stage_dataset, stage_metric, stage_model, stage_space
-from scripts.hub.publishing_checks import check_loads
+from scripts.hub.checks import check_loads
 from scripts.hub.pushing import push
+from scripts.hub.staging import name_in_card, stage_dataset, stage_metric, stage_model, stage_space
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Check, tell and push."""
+    """Check, list and push."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("model", nargs="?", type=Path, help="a saved folder")
     parser.add_argument("repo", help="someone/name")
@@ -42,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
         try:
             validate_repo_id(options.repo)
             if "/" not in options.repo:
-                raise ValueError(f"{options.repo} names nobody: the repository is someone/name.")
+                raise ValueError(f"{options.repo} lacks an owner: the repository is someone/name.")
             staged = stage(source, Path(folder))
             if staged.repo_type == "model":
                 name_in_card(staged, source, options.repo)

@@ -1,1 +1,1 @@
-"""What is pushed to the Hub, and the checks before it."""
+"""Staging, checks and the push to the Hub."""

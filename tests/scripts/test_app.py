@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from modeling import PosterCLIPModel
 from processing.catalogue.catalogue import load_catalogue
 from scripts import app
-from scripts.hub.publishing import stage_space
+from scripts.hub.staging import stage_space
 from scripts.space.app import MAX_PLOT_LENGTH, EncodedPoster, Matcher, genres_html, plots_html, poster_html, serve
 from tests.elsewhere import run_without_clone
 from tests.tiny import tiny_model, tiny_processor

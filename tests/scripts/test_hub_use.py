@@ -11,8 +11,8 @@ from PIL import Image
 
 from scripts import push_to_hub
 from scripts.common.command_line import load_model
-from scripts.hub.publishing import stage_model
 from scripts.hub.pushing import push
+from scripts.hub.staging import stage_model
 from tests.elsewhere import run_without_clone
 from tests.hub import Repo
 from tests.tiny import tiny_model, tiny_processor

@@ -13,15 +13,15 @@ from safetensors.torch import load_file, save_file
 from modeling.training.lora import load_adapter, merged_state_dict, save_adapter
 from scripts import push_to_hub, train
 from scripts.hub import pushing
-from scripts.hub.publishing import stage_dataset, stage_metric, stage_model
-from scripts.hub.publishing_checks import check_loads
+from scripts.hub.checks import check_loads
 from scripts.hub.pushing import push
+from scripts.hub.staging import stage_dataset, stage_metric, stage_model
 from tests.tiny import tiny_batch, tiny_model, tiny_model_in_modes, tiny_processor
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 CARD = "---\nlicense: apache-2.0\n---\n# A model\n"
-CODE = ("configuration_posterclip", "char_ngrams", "losses", "modeling_posterclip", "ocr", "ocr_text")
-CODE = {f"{name}.py" for name in (*CODE, "processing_posterclip", "rgb", "sentence_posterclip", "encoders")}
+ROOMS = (Path(__file__).parents[2] / room / "posterclip" for room in ("modeling", "processing"))
+CODE = {path.name for room in ROOMS for path in room.glob("*.py")} - {"__init__.py"}
 
 
 @pytest.fixture
@@ -149,25 +149,21 @@ def test_a_folder_that_does_not_load_for_others_is_refused(saved, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "headers", "says"),
+    ("path", "status", "says"),
     [
-        ("/repos/create", 403, {}, "the token may not write there"),
-        ("/preupload/", 404, {"X_Error_Code": "RepoNotFound"}, "there is no such repository"),
-        ("/objects/batch", 403, {}, "the token may not write there"),
-        ("/commit/", 401, {}, "the token is not accepted"),
-        ("/commit/", 409, {}, "something else is changing it"),
-        ("/commit/", 429, {"Retry_After": "30"}, "too many requests, try again in 30 s"),
-        ("/commit/", 500, {}, "try again later"),
+        ("/repos/create", 403, "403 .*Forbidden"),
+        ("/preupload/", 404, "404"),
+        ("/commit/", 401, "401 .*Unauthorized"),
+        ("/commit/", 409, "changed in the meantime"),
+        ("/commit/", 500, "500"),
     ],
 )
-def test_after_a_fault_nothing_is_half_there_and_a_second_try_succeeds(hub, staged, path, status, headers, says):
-    hub.fail("POST", path, status, **headers)
-    with pytest.raises(ValueError, match=f"Not pushed to ann/clip: {says}") as error:
+def test_after_a_fault_nothing_is_half_there_and_a_second_try_succeeds(hub, staged, path, status, says):
+    hub.fail("POST", path, status)
+    with pytest.raises(ValueError, match=f"Not pushed to ann/clip: .*{says}") as error:
         push(staged, "ann/clip")
     assert "\n" not in str(error.value)
-    made = ("model", "ann/clip") in hub.repos
-    assert made == ("ann/clip was made for it and is empty" in str(error.value))
-    assert not made or not hub.commits("ann/clip")
+    assert ("model", "ann/clip") not in hub.repos or not hub.commits("ann/clip")
     push(staged, "ann/clip")
     assert len(hub.commits("ann/clip")) == 1
 
@@ -184,7 +180,7 @@ def test_the_client_itself_rides_over_passing_faults(hub, staged, waits):
 @pytest.mark.parametrize(("fault", "arrived"), [("cut", 0), ("lose", 1)])
 def test_a_connection_lost_at_the_commit_leaves_all_or_nothing(hub, staged, fault, arrived):
     getattr(hub, fault)("POST", "/commit/")
-    with pytest.raises(ValueError, match=r"no answer from http.*All of it may be there, or nothing"):
+    with pytest.raises(ValueError, match=r"no answer from http.*Run the same command again"):
         push(staged, "ann/clip")
     assert len(hub.commits("ann/clip")) == arrived
     push(staged, "ann/clip")
@@ -201,14 +197,14 @@ def test_a_commit_of_somebody_else_meanwhile_is_not_overwritten(hub, staged, mon
 
     monkeypatch.setattr(HfApi, "list_repo_files", meanwhile)
     staged.add("extra.json", b"{}")
-    with pytest.raises(ValueError, match=r"it was changed meanwhile.*ann/clip is as it was"):
+    with pytest.raises(ValueError, match="changed in the meantime"):
         push(staged, "ann/clip")
     assert hub.commits("ann/clip")[-1].title == "by hand"
 
 
 def test_without_a_token_or_with_a_wrong_one_the_message_says_so(hub, staged, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
-    with pytest.raises(ValueError, match="the token is not accepted"):
+    with pytest.raises(ValueError, match="401"):
         push(staged, "ann/clip")
     monkeypatch.setattr(pushing, "get_token", lambda: None)
     with pytest.raises(ValueError, match="There is no token"):
@@ -231,7 +227,7 @@ def test_a_branch_and_a_pull_request_leave_main_alone(hub, staged, monkeypatch):
     push(staged, "ann/clip", public=True, revision="next")
     assert "extra.json" in hub.commits("ann/clip", branch="next")[-1].files
     monkeypatch.setenv("HF_TOKEN", "hf_bob")
-    with pytest.raises(ValueError, match="may not write"):
+    with pytest.raises(ValueError, match="403"):
         push(staged, "ann/clip", public=True)
     assert "/discussions/1" in push(staged, "ann/clip", public=True, create_pr=True)
     assert len(hub.commits("ann/clip")) == 1 and "extra.json" in hub.commits("ann/clip", branch="refs/pr/1")[-1].files

@@ -1,4 +1,4 @@
-"""Whether what goes to the Hub is of use to others, and holds nothing that is not for them."""
+"""Checks before a push: the code loads elsewhere, and no file holds a secret or a path of this machine."""
 
 import ast
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 NO_TEXTS = (".safetensors", ".model", ".parquet", ".png", ".jpg", ".jpeg", ".webp")
-MODULES = {"PIL": "pillow", "sklearn": "scikit-learn"}  # whose packages are called otherwise
+MODULES = {"PIL": "pillow", "sklearn": "scikit-learn"}  # modules whose packages have another name
 
 _SECRET = re.compile(
     r"\b(?:(?:hf|api_org)_[A-Za-z0-9]{30,}|gh[pousr]_\w{36,}|github_pat_\w{36,}|sk-[\w-]{32,}|AKIA[0-9A-Z]{16}|xox[abps]-[\w-]{10,})\b"
@@ -21,7 +21,7 @@ _SECRET = re.compile(
 )
 _LOCAL_PATH = re.compile(r"(?<![\w:/.<~+-])(?:~/|/[\w.@+-]+/|file://|[A-Za-z]:[\\/]|\\\\[\w.-]+\\)[^\s\"'`<>|,;:)\]}]+")
 _ALL_PATH = re.compile(r"(?:~?/|[A-Za-z]:\\)[^\n:]*[/\\][^\n:]+")
-_EMBEDDED = re.compile(r"base64,[A-Za-z0-9+/=]+")  # in which anything may look like anything
+_EMBEDDED = re.compile(r"base64,[A-Za-z0-9+/=]+")
 
 _TRY = """
 import sys
@@ -46,11 +46,11 @@ model.eval()(**processor(images=poster, text=["a", "b"], poster_text="a", return
 
 
 def check_imports(folder: Path, declared: set[str]) -> None:
-    """ValueError if a code file imports what is neither in the folder, nor declared, nor Python's own.
+    """Raises ValueError if a code file imports what is neither in the folder, nor declared, nor of Python.
 
     Args:
-        folder: with the code files.
-        declared: names of packages, as pip knows them.
+        folder: of the code files.
+        declared: names of packages.
 
     Example:
         >>> Path("scores.py").write_text("import json, numpy") and None
@@ -77,9 +77,9 @@ def check_imports(folder: Path, declared: set[str]) -> None:
 
 
 def check_loads(folder: Path) -> None:
-    """ValueError, with the last line of what happened, if a saved model does not work for others.
+    """Raises ValueError, with the last line of the error, if a saved model does not load elsewhere.
 
-    It is loaded and scores a poster in a process that can import nothing of this clone and does not reach the Hub.
+    A process that can import nothing of this clone, and does not reach the Hub, loads it and scores a poster.
     """
     with tempfile.TemporaryDirectory() as empty:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
@@ -92,12 +92,12 @@ def check_loads(folder: Path) -> None:
 
 
 def package(requirement: str) -> str:
-    """The name of what a line of requirements.txt asks for, as pip compares names."""
+    """Returns the package's name in a line of requirements.txt, as pip compares names."""
     return re.split(r"[^\w.-]", requirement.strip())[0].lower().replace("_", "-")
 
 
 def check_texts(folder: Path, names: Sequence[str]) -> None:
-    """ValueError for what looks like a secret, and for a local path in a card or a report."""
+    """Raises ValueError for what looks like a secret, and for a local path in a card or a report."""
     for name in names:
         path = folder / name
         if path.suffix in NO_TEXTS:
@@ -111,7 +111,7 @@ def check_texts(folder: Path, names: Sequence[str]) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds; ValueError, naming it, if it is none."""
+    """Returns the content of a JSON file; ValueError, naming it, if it is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -119,7 +119,7 @@ def read_json(path: Path) -> Any:
 
 
 def texts_in(value: Any) -> Iterator[str]:
-    """The texts of a JSON value, however deep.
+    """Yields the texts of a JSON value, however deep.
 
     Example:
         >>> list(texts_in({"a": ["b", 1, {"c": "d"}]}))
@@ -132,7 +132,7 @@ def texts_in(value: Any) -> Iterator[str]:
 
 
 def is_local_path(text: str) -> bool:
-    """Whether a text is nothing but a path from the root or the home of a file system.
+    """Returns whether a text is nothing but a path from the root or the home of a file system.
 
     Example:
         >>> [is_local_path(text) for text in ("/home/ann/my movies", "posters/1.jpg", "https://hf.co/ann/clip", "/")]
@@ -142,7 +142,7 @@ def is_local_path(text: str) -> bool:
 
 
 def without_paths(path: Path, name: str, notes: list[str]) -> bytes | Path:
-    """A JSON file, its local paths reduced to their last part and noted; the file itself if it has none."""
+    """Returns a JSON file with local paths reduced to their last part, or its path if it holds none."""
     read = read_json(path)
     found: list[str] = []
     written = _reduced(read, found)
