@@ -48,7 +48,7 @@ test-fast: install ## run the tests that take no more than a few seconds
 test-lowest: ## run the fast tests with the lowest versions that pyproject.toml allows
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/pip install --quiet --constraint constraints.txt torch
-	sed -nE 's/^ +"([A-Za-z0-9_.-]+)>=([0-9.]+).*/\1==\2/p' pyproject.toml | grep -v '^torch==' | sort -u > .venv-lowest/lowest.txt
+	sed -nE '/^dependencies/,/^dev/s/^ +"([A-Za-z0-9_.-]+)>=([0-9.]+).*/\1==\2/p' pyproject.toml | grep -v '^torch==' | sort -u > .venv-lowest/lowest.txt
 	.venv-lowest/bin/pip install --quiet --constraint .venv-lowest/lowest.txt --editable '.[demo,dev]'
 	.venv-lowest/bin/python -m pytest -m 'not slow'
 
