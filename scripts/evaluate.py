@@ -8,19 +8,22 @@ from pathlib import Path
 
 from processing.catalogue.catalogue import Catalogue
 from processing.evaluation.distances import check_format, write_distances
-from processing.reporting.results import PAGE, write_results
+from processing.reporting.results import PAGE, trained_movies_words, write_results
 from processing.reporting.tables import comparison_rows, format_tables, report_tables
 from scripts.common.command_line import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, require_extra, stop
-from scripts.common.evaluator import RESULTS, Evaluation, Evaluator, PoolArguments, compare
+from scripts.common.evaluator import RESULTS, Evaluation, Evaluator, PoolArguments, check_replaceable, compare
 
 
 @dataclass
 class ReportArguments:
-    """What to write."""
+    """What is written, and where."""
 
     output: Path | None = field(
         default=None,
-        metadata={"help": "Folder; report-SPLIT beside the weights by default, of two models comparison-SPLIT."},
+        metadata={
+            "help": "Folder for the report: report-SPLIT beside the weights by default; for two models "
+            "comparison-SPLIT, with the reports of both inside."
+        },
     )
     page: bool = field(default=True, metadata={"help": "Also write charts and a page; needs the extra `report`."})
     distances: Path | None = field(
@@ -29,20 +32,16 @@ class ReportArguments:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Evaluate or compare, print, and write what was found."""
+    """Evaluates or compares, prints the results and writes them."""
     quiet_libraries()
     classes = (CatalogueArguments, PoolArguments, ReportArguments)
     data, options, report, rest = parse(classes, arguments, positional="model", count="+", description=__doc__)
     comparing = len(rest.model) > 1
     try:
-        if report.page:
-            require_extra("report", "matplotlib", "sklearn", "threadpoolctl")
         if len(rest.model) > 2:
             raise ValueError(f"One model is evaluated or two are compared; {len(rest.model)} are named.")
-        folders = [default_output(name, options.split) for name in rest.model]
-        output = report.output or (Path(f"comparison-{options.split}") if comparing else folders[0])
-        if not comparing:
-            folders = [output]
+        output = report.output or default_output(rest.model, options.split)
+        folders = [output / letter for letter in "AB"] if comparing else [output]
         for folder in (output, *folders):
             if folder.exists() and not folder.is_dir():
                 raise ValueError(f"{folder} is no folder: name one for the report.")
@@ -50,8 +49,14 @@ def main(arguments: list[str] | None = None) -> None:
             if comparing:
                 raise ValueError("distances: of two models at once there is no matrix of distances.")
             check_format(report.distances)
+        if report.page:
+            require_extra("report", "matplotlib", "sklearn", "threadpoolctl")
         catalogue = data.load()
         parts = [find(name, catalogue, options, data.ocr_language, comparing) for name in rest.model]
+        descriptions = [part.results if isinstance(part, Evaluation) else part.description() for part in parts]
+        check_replaceable(output, descriptions)
+        for folder, description in zip(folders, descriptions, strict=True):
+            check_replaceable(folder, [description])
     except USER_ERRORS as error:
         stop(error)
 
@@ -69,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
 def find(
     name: str, catalogue: Catalogue, options: PoolArguments, ocr_language: str | None, comparing: bool
 ) -> Evaluator | Evaluation:
-    """A model to judge, or the report of an earlier evaluation to compare with."""
+    """Returns a model to evaluate, or the report of an earlier evaluation to compare with."""
     if not (Path(name) / RESULTS).is_file():
         return Evaluator(name, catalogue, options, ocr_language)
     if not comparing:
@@ -77,29 +82,30 @@ def find(
     return Evaluation.load(Path(name), catalogue)
 
 
-def evaluate(judge: Evaluator, folder: Path, report: ReportArguments) -> Evaluation:
-    """Evaluator a model, print what came out and write it into the folder."""
-    evaluation, embeds = judge.evaluate()
+def evaluate(evaluator: Evaluator, folder: Path, report: ReportArguments) -> Evaluation:
+    """Evaluates a model, prints the results and writes them into the folder."""
+    evaluation, embeds = evaluator.evaluate()
     evaluation.save(folder)
     tables = format_tables(report_tables(evaluation.results))
-    print(f"\n{judge.name} on {judge.options.split}; a tie counts against the model\n\n{tables}")
+    print(f"\n{evaluator.name} on {evaluator.options.split}; a tie counts against the model\n\n{tables}")
+    print(f"\n{trained_movies_words(evaluation.results)}")
     (folder / "tables.md").write_text(f"{tables}\n", encoding="utf-8")
     (folder / PAGE).unlink(missing_ok=True)  # of an evaluation before this one
     if report.page:
         from processing.reporting.report import write_report  # needs the extra `report`
 
-        write_report(folder, judge.movies, embeds, evaluation.pool, evaluation.results)
+        write_report(folder, evaluator.movies, embeds, evaluation.pool, evaluation.results)
     if report.distances:
-        write_distances(report.distances, *embeds, judge.movies["id"][:])
+        write_distances(report.distances, *embeds, evaluator.movies["id"][:])
         print(f"\nThe distances of all posters and plots are in {report.distances}")
     print(f"\nThe report is in {folder / PAGE if report.page else folder}")
     return evaluation
 
 
 def report_comparison(one: Evaluation, other: Evaluation, folder: Path, page: bool) -> None:
-    """Print how two evaluations differ and write it into the folder."""
+    """Prints how two evaluations differ and writes it into the folder."""
     comparison = compare(one, other)
-    heading = f"{' and '.join(comparison['models'])} on {comparison['split']}, the difference is second less first"
+    heading = f"{' and '.join(comparison['models'])} on {comparison['split']}, the difference is second minus first"
     tables = format_tables([(heading, comparison_rows(comparison))])
     print(f"\n{tables}")
     write_results(folder / RESULTS, comparison)
@@ -111,9 +117,11 @@ def report_comparison(one: Evaluation, other: Evaluation, folder: Path, page: bo
     print(f"\nThe comparison is in {folder / PAGE if page else folder}")
 
 
-def default_output(model: str, split: str) -> Path:
-    """Beside the weights; for a Hub repository in the working directory, where no folder of its name may appear."""
-    return Path(model if Path(model).is_dir() else ".") / f"report-{split}"
+def default_output(models: list[str], split: str) -> Path:
+    """Returns the folder beside a model's weights; one in the working directory for a Hub model and for two models."""
+    if len(models) > 1:
+        return Path(f"comparison-{split}")
+    return Path(models[0] if Path(models[0]).is_dir() else ".") / f"report-{split}"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardDat
 
 from processing.pair_retrieval.ranking import DIRECTIONS
 
-from .results import check_same_data
+from .results import check_same_data, trained_movies_words
 from .tables import ablation_rows, format_table, pool_rows, pool_size_rows
 
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
@@ -55,7 +55,7 @@ def fill_card(results: Mapping[str, Any], name: str, beside: Mapping[str, Mappin
         use_poster_text=model.get("use_poster_text"),
         char_ngram_dim=model.get("char_ngram_dim"),
         pool=f"{metrics['pool']['image_to_text']:,} movies of `{data}` ({split}) as pool{hidden(results)}.",
-        seen=results.get("seen"),
+        trained_movies=trained_movies_words(results),
         pool_table=format_table(pool_rows(metrics)),
         size_table=format_table(pool_size_rows(results["pool_sizes"])),
         beside_table=format_table(ablation_rows(beside)) if beside else "",

@@ -28,7 +28,7 @@ from .charts import (
     save,
 )
 from .embedding_map import embedding_map
-from .results import PAGE
+from .results import PAGE, trained_movies_words
 
 EXAMPLES = 4  # cards in the picture examples.png
 
@@ -183,7 +183,8 @@ def write_page(
         charts: those of `draw_charts`.
         cards: those of `answer_cards`, by part.
     """
-    _render(path, "evaluation.html", charts=charts, cards=cards, results=results, summary=summary_sentence(results))
+    sentences = {"summary": summary_sentence(results), "trained_movies": trained_movies_words(results)}
+    _render(path, "evaluation.html", charts=charts, cards=cards, results=results, **sentences)
 
 
 def summary_sentence(results: Mapping[str, Any]) -> str:

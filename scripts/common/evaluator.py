@@ -1,7 +1,6 @@
-"""A model judged on a split of a catalogue: from a name to results, ranks and embeddings."""
+"""The evaluation of a model on a split of a catalogue: from a name to results, ranks and embeddings."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,54 +9,57 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 from datasets import Dataset
+from numpy.typing import NDArray
 
 from processing.catalogue.catalogue import Catalogue
-from processing.catalogue.fingerprints import fingerprint
+from processing.catalogue.fingerprints import fingerprint, poster_text_fingerprint
 from processing.data.masking import with_masked_titles
 from processing.data.text_removal import with_poster_text_removed
-from processing.evaluation.estimates import bootstrap_intervals, check_sizes, paired_differences, pool_size_metrics
 from processing.evaluation.groups import group_metrics
+from processing.evaluation.intervals import bootstrap_intervals, paired_differences
 from processing.evaluation.one_to_one import match_one_to_one, pair_orders
+from processing.evaluation.pool_sizes import check_sizes, pool_size_metrics
 from processing.evaluation.retrieval import PoolResult, evaluate_pool, legacy_protocol
 from processing.pair_retrieval.ranking import DIRECTIONS, Embeddings
 from processing.reporting.results import check_same_data, read_evaluation, read_results, write_results
 from scripts.common.command_line import FEATURE_CACHE, load_model, read_posters
 from scripts.common.features import FeatureEncoder
+from scripts.common.training_record import find_trained_movies, read_record, refuse_trained_movies, reported
 
 RESULTS, RANKS = "results.json", "ranks.parquet"
 LEGACY_SPLITS = ("train", "validation", "test")  # the movies of the legacy protocol
 POOL_SIZES = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
-# What a report says of how a model was trained, beside its data.
-PROCEDURE = (
-    *("learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "optim", "num_train_epochs", "max_steps"),
-    *("per_device_train_batch_size", "gradient_accumulation_steps", "bf16", "fp16", "seed", "metric_for_best_model"),
-    *("augment", "mask_names", "poster_text_dropout", "genre_weight", "layer_decay", "chunk_size"),
-)
+IDENTITY = ("model", "split", "mask_titles", "remove_poster_text")  # with the data, what an evaluation is of
 
 
 @dataclass
 class PoolArguments:
-    """Which movies are the pool, and how it is judged."""
+    """Which movies are the pool, and what is measured."""
 
     split: str = field(default="test", metadata={"help": "The split that is the pool."})
+    allow_trained_movies: bool = field(
+        default=False,
+        metadata={"help": "Evaluate also where the model was trained on, or chosen by, movies of the pool; name them."},
+    )
     mask_titles: bool = field(default=False, metadata={"help": "Evaluate on plots without their movie's title."})
     remove_poster_text: bool = field(
-        default=False, metadata={"help": "Evaluate on posters whose text is painted over; needs poster_text."}
+        default=False,
+        metadata={"help": "Evaluate on posters whose text is painted over; needs poster_text in the catalogue."},
     )
     pool_sizes: list[int] | None = field(
         default=None,
-        metadata={"help": "Sizes of random pools, out of this one, to say what to expect in; 10, 30, 100 ... without."},
+        metadata={"help": "Sizes of smaller random pools to give expected results for; 10, 30, 100 ... by default."},
     )
     one_to_one: bool = field(
-        default=False,
-        metadata={"help": "Also match the pool as a whole, with the knowledge that each poster has one plot."},
+        default=False, metadata={"help": "Also match the pool as a whole, one plot for each poster."}
     )
     legacy_protocol: bool = field(
         default=False,
         metadata={"help": "Also evaluate train, validation and test as one pool, trained movies and others apart."},
     )
     trained_splits: list[str] | None = field(
-        default=None, metadata={"help": "For the legacy protocol: what the model was trained on, if not recorded."}
+        default=None,
+        metadata={"help": "Legacy protocol: the splits trained on, for a model without a record of its movies."},
     )
     batch_size: int = field(default=32, metadata={"help": "Posters or plots encoded at a time."})
     feature_cache: str = field(default=FEATURE_CACHE, metadata={"help": "Folder of encoder features, or none."})
@@ -65,13 +67,13 @@ class PoolArguments:
 
 @dataclass
 class Evaluation:
-    """What came out: `results` for the file, and the ranks that another evaluation is compared with."""
+    """The outcome: `results` for the file, and the ranks that another evaluation is compared with."""
 
     results: dict[str, Any]
     pool: PoolResult
 
     def save(self, folder: Path) -> None:
-        """Write both; `results` are then those of the file, with code, versions and time."""
+        """Writes both; `results` are then those of the file, with code, versions and time."""
         ranks = {name: getattr(self.pool, name) for name in DIRECTIONS}
         folder.mkdir(parents=True, exist_ok=True)
         Dataset.from_dict({"id": list(self.pool.image_ids), **ranks}).to_parquet(folder / RANKS)
@@ -80,10 +82,11 @@ class Evaluation:
 
     @classmethod
     def load(cls, folder: Path, catalogue: Catalogue) -> "Evaluation":
-        """What `save` wrote.
+        """Returns what `save` wrote.
 
         Raises:
-            ValueError: it is none, its files do not belong together, or it is one of other movies than the catalogue's.
+            ValueError: the folder holds no evaluation, files that do not belong together, or an evaluation of other
+                movies than the catalogue's.
         """
         results = read_evaluation(folder / RESULTS)
         split = results["split"]
@@ -104,55 +107,64 @@ class Evaluation:
 
 
 class Evaluator:
-    """A model and the movies to judge it by, checked: what can be wrong is told before anything is encoded.
+    """A model and the movies to evaluate it on. What can be wrong is an error before anything is encoded.
 
     Args:
         name: a saved folder or a Hub repository.
-        catalogue: with the split to judge by.
-        options: how.
+        catalogue: with the split to evaluate on.
+        options: what is measured.
         ocr_language: of the posters; None for that of the model.
 
     Raises:
-        ValueError and what `load_model` and the catalogue raise.
+        ValueError: the pool holds movies that the model was trained on, or an option fits neither model nor pool; and
+            what `load_model` and the catalogue raise.
     """
 
     def __init__(
         self, name: str, catalogue: Catalogue, options: PoolArguments, ocr_language: str | None = None
     ) -> None:
         self.name, self.options = name, options
-        self.record = training_record(Path(name))
-        rows = self.record["catalogue"].get("rows", {})
-        if "validation" in rows and "train" in catalogue.splits:
-            # Training took it out of train where the catalogue had none: those movies are not trained ones.
+        if options.split == "validation":
             catalogue = catalogue.with_validation()
         self.model, self.processor = load_model(name)
-        self.judged = [split for split in LEGACY_SPLITS if split in catalogue.splits] if options.legacy_protocol else []
-        splits = dict.fromkeys([options.split, *self.judged])
-        self.prints = {split: fingerprint(catalogue.movies([split])) for split in splits}
-        self.seen = was_trained_on(self.record, catalogue, options.split, self.prints)
+        self.record = read_record(name)
+        legacy = [split for split in LEGACY_SPLITS if split in catalogue.splits] if options.legacy_protocol else []
+        splits = dict.fromkeys([options.split, *legacy])
+        self.fingerprints = {split: fingerprint(catalogue.movies([split])) for split in splits}
+        pool = catalogue.movies([options.split])
+        self.trained_movies = find_trained_movies(self.record, pool)
+        if not options.allow_trained_movies:
+            refuse_trained_movies(self.trained_movies, name, f"{options.split} of {catalogue.source}", len(pool))
         if self.model.config.use_poster_text:
             catalogue = read_posters(catalogue, self.processor, ocr_language)
         self.catalogue = catalogue
         self.pools = {split: catalogue.movies([split]) for split in splits}
+        self.trained = self._trained_masks(legacy)
+        self.poster_text = None
+        if self.model.config.use_poster_text:
+            self.poster_text = poster_text_fingerprint(self.pools[options.split])
         if options.mask_titles:
             self.pools = {split: with_masked_titles(movies) for split, movies in self.pools.items()}
         if options.remove_poster_text:
             self.pools = {split: with_poster_text_removed(movies) for split, movies in self.pools.items()}
         self.movies = self.pools[options.split]
-        self.trained = options.trained_splits or self.record["train_splits"]
-        if self.judged and (strange := set(self.trained) - set(self.judged)):
-            raise ValueError(f"trained_splits: {', '.join(sorted(strange))} is none of {', '.join(self.judged)}.")
-        if self.judged and not options.trained_splits and self.record.get("data_fingerprint") and self.seen is None:
-            raise ValueError(
-                f"legacy_protocol: {', '.join(self.trained)} of {catalogue.source} is not, or not all of, what the "
-                f"training of {name} recorded. Say by --trained_splits what it was trained on."
-            )
         check_sizes(options.pool_sizes or [], len(self.movies))
         if options.one_to_one:
             pair_orders(self.movies["id"], self.movies["id"])
 
+    def description(self) -> dict[str, Any]:
+        """Returns what the evaluation is of: the part of its results that is known before it."""
+        options = self.options
+        return {
+            "model": self.name,
+            "split": options.split,
+            "mask_titles": options.mask_titles,
+            "remove_poster_text": options.remove_poster_text,
+            "data_fingerprint": self.fingerprints,
+        }
+
     def evaluate(self) -> tuple[Evaluation, tuple[Embeddings, Embeddings]]:
-        """Encode and judge; with the embeddings of the movies' posters and plots, (movies, dim) each."""
+        """Returns the evaluation, and the embeddings of the movies' posters and plots, (movies, dim) each."""
         options, movies, count = self.options, self.movies, len(self.movies)
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
         model = self.model.eval().requires_grad_(False).to(device)  # type: ignore[arg-type]
@@ -162,15 +174,12 @@ class Evaluator:
         ranks = {name: getattr(pool, name) for name in DIRECTIONS}
         sizes = options.pool_sizes or [size for size in POOL_SIZES if size < count]
         results: dict[str, Any] = {
-            "model": self.name,
-            "split": options.split,
-            "mask_titles": options.mask_titles,
-            "remove_poster_text": options.remove_poster_text,
+            **self.description(),
             "seed": 0,  # of the intervals
             "catalogue": self.catalogue.report(),
-            "data_fingerprint": self.prints,
-            "training": self.record["training"],
-            "seen": self.seen,
+            "poster_text_fingerprint": self.poster_text,
+            "training": reported(self.record),
+            "trained_movies": self.trained_movies,
             "metrics": {**pool.summary(), "intervals": bootstrap_intervals(pool, seed=0)},
             "pool_sizes": {name: pool_size_metrics(of, count, sizes) for name, of in ranks.items()},
             "groups": group_metrics(pool, movies),
@@ -178,61 +187,72 @@ class Evaluator:
         if options.one_to_one:
             scale = model.logit_scale.exp().item()
             results["one_to_one"] = match_one_to_one(*embeds[options.split], movies["id"], movies["id"], scale)
-        if self.judged:
-            pools = {split: self.pools[split] for split in self.judged}
+        if self.trained:
+            pools = {split: self.pools[split] for split in self.trained}
             results["legacy_protocol"] = evaluate_legacy_protocol(pools, embeds, self.trained)
         return Evaluation(results, pool), embeds[options.split]
 
+    def _trained_masks(self, splits: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
+        """Returns by split which of its movies the model was trained on, (movies,)."""
+        given = self.options.trained_splits
+        if splits and given is not None:
+            if strange := set(given) - set(splits):
+                raise ValueError(f"trained_splits: {', '.join(sorted(strange))} is none of {', '.join(splits)}.")
+            return {split: np.full(len(self.pools[split]), split in given) for split in splits}
+        masks = {}
+        for split in splits:
+            found = find_trained_movies(self.record, self.pools[split])
+            if found is None or not found["complete"]:
+                raise ValueError(
+                    f"legacy_protocol: the movies that {self.name} was trained on are not recorded, or not all. "
+                    "Say by --trained_splits which splits it was trained on."
+                )
+            masks[split] = np.isin(self.pools[split]["id"], found["trained_on"])
+        return masks
 
-def training_record(model: Path) -> dict[str, Any]:
-    """What training recorded beside the weights, and under `training` what a report says of it, None if unknown.
 
-    Where there is no record, training is taken to have been on `train`.
-    """
-    file = model / "training.json"
-    if not file.is_file():
-        return {"train_splits": ["train"], "catalogue": {}, "training": None}
-    record = json.loads(file.read_text(encoding="utf-8"))
-    told = {name: value for name, value in record.items() if name not in ("log", "config", "arguments", "best_metric")}
-    told["arguments"] = {name: record["arguments"][name] for name in PROCEDURE if name in record.get("arguments", {})}
-    return {**record, "training": told}
-
-
-def was_trained_on(record: dict[str, Any], catalogue: Catalogue, split: str, prints: dict[str, str]) -> bool | None:
-    """Whether a model was trained on the movies of a split; None if that is not known, as of one trained further.
+def check_replaceable(folder: Path, evaluations: Sequence[Mapping[str, Any]]) -> None:
+    """Raises ValueError if a folder holds results of other evaluations than those to be written there.
 
     Args:
-        record: what `training_record` gives.
-        catalogue: that holds the split.
-        split: its name.
-        prints: the fingerprints of it and perhaps of other splits. Names say nothing: what they hold may have changed.
+        folder: for one report, or for the comparison of two.
+        evaluations: `Evaluator.description` or `Evaluation.results` of each.
     """
-    recorded = record.get("data_fingerprint") or {}
-    if prints[split] in recorded.values():
-        return True
-    trained_before = (record.get("model") or {}).get("model_name_or_path")
-    known = not trained_before and all(
-        name in catalogue.splits and (prints.get(name) or fingerprint(catalogue.movies([name]))) == of
-        for name, of in recorded.items()
-    )
-    return False if recorded and known else None
+    file = folder / RESULTS
+    if not file.exists():
+        return
+    found = read_results(file)
+    there = found.get("results", [found])
+    differ = [name for name in IDENTITY if [of.get(name) for of in there] != [of[name] for of in evaluations]]
+    if not differ and [_fingerprint(of) for of in there] != [_fingerprint(of) for of in evaluations]:
+        differ = ["data_fingerprint"]
+    if differ:
+        raise ValueError(
+            f"{file} is another evaluation (its {', '.join(differ)} differ) and is not overwritten. "
+            "Name another folder by --output, or move it away."
+        )
+
+
+def _fingerprint(results: Mapping[str, Any]) -> Any:
+    return results.get("data_fingerprint", {}).get(results.get("split"))
 
 
 def evaluate_legacy_protocol(
-    pools: dict[str, Dataset], embeds: dict[str, tuple[Embeddings, Embeddings]], trained_splits: Sequence[str]
+    pools: dict[str, Dataset],
+    embeds: dict[str, tuple[Embeddings, Embeddings]],
+    trained: dict[str, NDArray[np.bool_]],
 ) -> dict[str, dict[str, float]]:
-    """The legacy protocol over all pools as one."""
+    """Returns the legacy protocol over all pools as one; `trained` says by pool which movies were trained on."""
     images, texts = (np.concatenate(side) for side in zip(*(embeds[name] for name in pools), strict=True))
     ids = [movie for movies in pools.values() for movie in movies["id"]]
-    trained = np.concatenate([np.full(len(movies), name in trained_splits) for name, movies in pools.items()])
-    return legacy_protocol(images, texts, ids, trained)
+    return legacy_protocol(images, texts, ids, np.concatenate([trained[name] for name in pools]))
 
 
 def compare(one: Evaluation, other: Evaluation) -> dict[str, Any]:
-    """Two evaluations of the same movies side by side; differences are those of the other, less those of the one.
+    """Returns two evaluations of the same movies side by side; each difference is the second's minus the first's.
 
     Raises:
-        ValueError: they are of other movies.
+        ValueError: they are of different movies.
     """
     names = [evaluation_name(of.results) for of in (one, other)]
     if names[0] == names[1]:
@@ -249,12 +269,12 @@ def compare(one: Evaluation, other: Evaluation) -> dict[str, Any]:
 
 
 def evaluation_name(results: dict[str, Any]) -> str:
-    """The model, and what was hidden from it.
+    """Returns the model's name and what was hidden from it.
 
     Example:
         >>> evaluation_name({"model": "runs/mine", "mask_titles": True, "remove_poster_text": False})
         'runs/mine (titles masked)'
     """
-    told = {"mask_titles": "titles masked", "remove_poster_text": "lettering blanked"}
-    hidden = [words for name, words in told.items() if results[name]]
+    options = {"mask_titles": "titles masked", "remove_poster_text": "poster text removed"}
+    hidden = [words for name, words in options.items() if results[name]]
     return f"{results['model']} ({', '.join(hidden)})" if hidden else results["model"]

@@ -5,9 +5,10 @@ from datasets import Dataset
 from PIL import Image
 
 from processing.catalogue.movies import MOVIE_FEATURES
-from processing.evaluation.estimates import bootstrap_intervals, pool_size_metrics
 from processing.evaluation.groups import group_metrics
+from processing.evaluation.intervals import bootstrap_intervals
 from processing.evaluation.one_to_one import match_one_to_one
+from processing.evaluation.pool_sizes import pool_size_metrics
 from processing.evaluation.retrieval import evaluate_pool, legacy_protocol
 from processing.pair_retrieval.ranking import DIRECTIONS
 
@@ -26,6 +27,7 @@ def movies():
         "year": [1980 + number for number in range(COUNT - 1)] + [None],
         "genres": [[HARM], *(genres[number % 3] for number in range(2, COUNT)), []],
         "series": [str(number) for number in range(COUNT)],
+        "other_titles": [[]] * COUNT,
         "poster_text": [[]] * COUNT,
     }
     return Dataset.from_dict(rows, MOVIE_FEATURES)
@@ -72,7 +74,7 @@ def evaluation(noise=1.5):
             "data_fingerprint": {"train": "7a2c" * 16},
             "arguments": {"learning_rate": 0.00123},
         },
-        "seen": False,
+        "trained_movies": {"trained_on": [], "chosen_by": [], "complete": True},
         "versions": {"python": "3.11.7"},
         "time": "2026-01-02T03:04:05+00:00",
         "code": {"commit": "c0ffee" * 6, "dirty": True},

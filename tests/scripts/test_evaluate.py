@@ -1,6 +1,8 @@
 import dataclasses
 import json
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from PIL import Image
 
 from modeling import PosterCLIPModel
 from processing.catalogue.catalogue import load_catalogue
-from processing.catalogue.fingerprints import fingerprint
+from processing.catalogue.fingerprints import fingerprint, movie_keys
 from processing.data.text_removal import remove_poster_text
 from processing.posterclip import ocr
 from scripts import evaluate
@@ -22,31 +24,44 @@ from tests.tiny import tiny_model, tiny_processor
 LETTERS = "abcdefghijklmnopqr"
 
 
-def judge(model: str, catalogue: Path, *flags: str) -> dict:
-    """The results of an evaluation, without its page."""
-    evaluate.main([model, "--catalogue", str(catalogue), "--page", "False", *flags])
-    newest = max(Path(model).glob("report-*/results.json"), key=lambda path: path.stat().st_mtime_ns)
-    return json.loads(newest.read_text())
+def results_of(model: str, catalogue: Path, *flags: str) -> dict:
+    """The results of an evaluation, without its page, in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        evaluate.main([model, "--catalogue", str(catalogue), "--page", "False", "--output", folder, *flags])
+        return json.loads((Path(folder) / "results.json").read_text())
+
+
+def change_rows(catalogue: Path, change) -> list[dict]:
+    """Writes the rows of a catalogue anew, each changed by a function of it."""
+    rows = [json.loads(line) for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
+    rows = [row | change(row) for row in rows]
+    (catalogue / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return rows
+
+
+def write_record(model: str, catalogue: Path, trained=(), chosen=(), complete=True) -> None:
+    """Writes the record of a training on some splits of a catalogue, beside a model."""
+    splits = load_catalogue(str(catalogue)).splits
+    keys = [{key: of for name in names for key, of in movie_keys(splits[name]).items()} for names in (trained, chosen)]
+    movies = {"trained_on": keys[0], "chosen_by": keys[1], "complete": complete}
+    record = {"train_splits": list(trained), "catalogue": {"source": "movies"}, "movies": movies}
+    (Path(model) / "training.json").write_text(json.dumps(record))
 
 
 def test_results_are_printed_and_written(model, catalogue, capsys):
-    results = judge(model, catalogue, "--legacy_protocol", "True")
+    evaluate.main([model, "--catalogue", str(catalogue), "--page", "False"])
+    results = json.loads((Path(model) / "report-test" / "results.json").read_text())
     assert results["metrics"]["pool"] == {"image_to_text": 6, "text_to_image": 6}
     assert results["metrics"]["chance"]["image_to_text"]["R@1"] == pytest.approx(1 / 6)
-    assert {group: row["count"] for group, row in results["legacy_protocol"].items()} == {
-        "all": 18,
-        "trained": 8,
-        "others": 10,
-    }
     printed = capsys.readouterr().out
-    for word in ("image-to-text", "text-to-image", "chance", "R@10", "median rank", "trained"):
+    for word in ("image-to-text", "text-to-image", "chance", "R@10", "median rank", "is not recorded"):
         assert word in printed
     tables = (Path(model) / "report-test" / "tables.md").read_text()
     assert tables in printed
 
 
 def test_results_say_what_was_measured_on_what_with_what(model, catalogue):
-    results = judge(model, catalogue)
+    results = results_of(model, catalogue)
     assert results["data_fingerprint"] == {"test": fingerprint(load_catalogue(str(catalogue)).movies(["test"]))}
     assert results["catalogue"]["rows"] == {"train": 8, "validation": 4, "test": 6}
     assert results["model"] == model and results["training"] is None and results["seed"] == 0
@@ -70,7 +85,7 @@ def test_the_report_is_one_folder_with_pictures_and_a_page_that_holds_them(model
 
 @pytest.mark.parametrize("name", ["distances.npy", "distances.parquet"])
 def test_the_matrix_of_distances_is_written_where_it_is_asked_for(name, model, catalogue, tmp_path):
-    results = judge(model, catalogue, "--distances", str(tmp_path / name))
+    results = results_of(model, catalogue, "--distances", str(tmp_path / name))
     if name.endswith(".npy"):
         matrix = np.load(tmp_path / name)
     else:
@@ -81,7 +96,7 @@ def test_the_matrix_of_distances_is_written_where_it_is_asked_for(name, model, c
 
 def test_the_ranks_are_those_of_the_models_own_logits(model, catalogue):
     """One forward over the whole pool, ranked by hand, gives what the script writes."""
-    results = judge(model, catalogue, "--batch_size", "4")
+    results = results_of(model, catalogue, "--batch_size", "4")
     movies = load_catalogue(str(catalogue)).splits["test"]
     clip, texts = PosterCLIPModel.from_pretrained(model).eval(), [plots[0] for plots in movies["plots"]]
     with torch.no_grad():
@@ -95,7 +110,7 @@ def test_the_ranks_are_those_of_the_models_own_logits(model, catalogue):
 
 
 def test_intervals_and_smaller_pools_are_reported(model, catalogue, capsys):
-    results = judge(model, catalogue, "--pool_sizes", "2", "4")
+    results = results_of(model, catalogue, "--pool_sizes", "2", "4")
     for direction in ("image_to_text", "text_to_image"):
         metrics = results["metrics"][direction]
         for name, (low, high) in results["metrics"]["intervals"][direction].items():
@@ -108,13 +123,13 @@ def test_intervals_and_smaller_pools_are_reported(model, catalogue, capsys):
 
 
 def test_what_is_reached_by_knowing_that_a_pool_is_one_to_one_stands_apart(model, catalogue, capsys):
-    without = judge(model, catalogue)
+    without = results_of(model, catalogue)
     assert "assignment" not in capsys.readouterr().out
-    results = judge(model, catalogue, "--one_to_one", "True")
+    results = results_of(model, catalogue, "--one_to_one", "True")
     assert results["metrics"] == without["metrics"] and "one_to_one" not in without
     assert results["one_to_one"]["assignment"]["chance"] == pytest.approx(1 / 6)
     assert results["one_to_one"]["dual_softmax"]["pool"] == {"image_to_text": 6, "text_to_image": 6}
-    table = capsys.readouterr().out.split("with the knowledge that every poster has one plot")[1]
+    table = capsys.readouterr().out.split("given that every poster has one plot")[1]
     assert "image-to-text (6 plots)" in table and "assignment (6 pairs)" in table
 
 
@@ -124,8 +139,8 @@ def test_plots_without_their_titles_are_judged_where_that_is_asked_for(model, ca
         {**row, "title": 5 * letter, "plot_short": f"a {5 * letter}"} for row, letter in zip(rows, LETTERS, strict=True)
     ]
     (catalogue / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    plain = judge(model, catalogue)
-    masked = judge(model, catalogue, "--mask_titles", "True")
+    plain = results_of(model, catalogue)
+    masked = results_of(model, catalogue, "--mask_titles", "True")
     assert [plain["mask_titles"], masked["mask_titles"]] == [False, True]
     assert plain["metrics"]["image_to_text"]["mean_rank"] < 6
     assert masked["metrics"]["image_to_text"]["mean_rank"] == 6  # all plots are "a ..."
@@ -151,7 +166,7 @@ def test_posters_without_their_lettering_are_judged_where_that_is_asked_for(mode
     cache = ["--feature_cache", str(tmp_path / "cache")]  # filled with features of the posters as they are
     found = {}
     for blank in (False, True):
-        found[blank] = judge(model, catalogue, *cache, "--remove_poster_text", str(blank))
+        found[blank] = results_of(model, catalogue, *cache, "--remove_poster_text", str(blank))
         assert found[blank]["remove_poster_text"] == blank
     assert found[True]["metrics"] != found[False]["metrics"]
     assert found[True]["data_fingerprint"] == found[False]["data_fingerprint"]
@@ -159,7 +174,7 @@ def test_posters_without_their_lettering_are_judged_where_that_is_asked_for(mode
 
 class TestAModelThatReadsPosters:
     def test_is_judged_by_what_the_catalogue_says_is_printed(self, reader, printed):
-        results = judge(reader, printed)
+        results = results_of(reader, printed)
         movies, words = load_catalogue(str(printed)).splits["test"], tiny_processor()
         texts = [plots[0] for plots in movies["plots"]]
         given = {"images": list(movies["image"]), "poster_text": movies["poster_text"][:], "text": texts}
@@ -174,23 +189,25 @@ class TestAModelThatReadsPosters:
         assert results["catalogue"]["poster_text"] == {"given": 18, "read": 0, "without_text": 6, "failed": []}
 
     def test_sees_pictures_alone_where_lettering_is_blanked(self, reader, printed):
-        blank = judge(reader, printed, "--remove_poster_text", "True")
+        blank = results_of(reader, printed, "--remove_poster_text", "True")
         for row in (rows := [json.loads(line) for line in (printed / "metadata.jsonl").read_text().splitlines()]):
             poster = Image.open(printed / row["file_name"])
             remove_poster_text(poster, row["poster_text"]).save(printed / row["file_name"])
             row["poster_text"] = []
         (printed / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
-        alone = judge(reader, printed)
+        alone = results_of(reader, printed)
         assert blank["metrics"] == alone["metrics"] and blank["remove_poster_text"] and not alone["remove_poster_text"]
 
     def test_is_judged_in_every_other_way_as_well(self, reader, printed, tmp_path, capsys):
-        plain = judge(reader, printed)
+        plain = results_of(reader, printed)
         cached = [
-            judge(reader, printed, "--feature_cache", str(tmp_path / "cache"), "--one_to_one", "True") for _ in range(2)
+            results_of(reader, printed, "--feature_cache", str(tmp_path / "cache"), "--one_to_one", "True")
+            for _ in range(2)
         ]
         assert plain["metrics"] == cached[0]["metrics"] == cached[1]["metrics"]
         assert cached[0]["one_to_one"]["assignment"]["right_pairs"] >= 4 / 6
-        masked = judge(reader, printed, "--mask_titles", "True", "--legacy_protocol", "True", "--pool_sizes", "2")
+        legacy = ["--legacy_protocol", "True", "--trained_splits", "train"]
+        masked = results_of(reader, printed, "--mask_titles", "True", *legacy, "--pool_sizes", "2")
         assert masked["mask_titles"] and masked["legacy_protocol"]["all"]["count"] == 18
         assert masked["pool_sizes"]["image_to_text"].keys() == {"2", "6"}
 
@@ -198,7 +215,7 @@ class TestAModelThatReadsPosters:
         monkeypatch.setitem(sys.modules, "rapidocr", None)
         ocr._engine.cache_clear()
         with pytest.raises(SystemExit, match=r"18 posters of .* are not read.*pip install"):
-            judge(reader, catalogue)
+            results_of(reader, catalogue)
 
 
 def test_a_split_that_is_not_there_is_named(model, catalogue):
@@ -214,60 +231,93 @@ def test_a_split_of_one_movie_cannot_be_judged(model, catalogue):
         evaluate.main([model, "--catalogue", str(catalogue), "--split", "lone"])
 
 
-def test_the_seeds_protocol_is_about_train_validation_and_test_whatever_is_evaluated(model, catalogue):
-    rows = [json.loads(line) for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
-    for row in rows[-3:]:
-        row["split"] = "extra"
-    (catalogue / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    results = judge(model, catalogue, "--split", "extra", "--legacy_protocol", "True")
-    assert results["metrics"]["pool"]["image_to_text"] == 3
-    assert {name: group["count"] for name, group in results["legacy_protocol"].items()} == {
-        "all": 15,
-        "trained": 8,
-        "others": 7,
-    }
+class TestTheLegacyProtocol:
+    def test_is_about_train_validation_and_test_whatever_is_evaluated(self, model, catalogue):
+        change_rows(catalogue, lambda row: {"split": "extra"} if row["id"] > 14 else {})
+        write_record(model, catalogue, trained=["train"])
+        results = results_of(model, catalogue, "--split", "extra", "--legacy_protocol", "True")
+        assert results["metrics"]["pool"]["image_to_text"] == 3
+        counts = {name: group["count"] for name, group in results["legacy_protocol"].items()}
+        assert counts == {"all": 15, "trained": 8, "others": 7}
+
+    def test_takes_the_trained_splits_where_nothing_is_recorded(self, model, catalogue):
+        with pytest.raises(SystemExit, match=r"legacy_protocol: the movies that .* was trained on are not recorded"):
+            evaluate.main([model, "--catalogue", str(catalogue), "--legacy_protocol", "True"])
+        given = ["--legacy_protocol", "True", "--trained_splits", "train", "validation"]
+        assert results_of(model, catalogue, *given)["legacy_protocol"]["trained"]["count"] == 12
 
 
-def test_what_was_trained_on_is_read_from_the_models_record(model, catalogue):
-    record = {"train_splits": ["train", "validation"], "catalogue": {"rows": {"train": 8, "validation": 4}}}
-    (Path(model) / "training.json").write_text(json.dumps(record))
-    results = judge(model, catalogue, "--legacy_protocol", "True")
-    assert results["legacy_protocol"]["trained"]["count"] == 12
+class TestMoviesTrainedOn:
+    def test_are_refused_with_their_number_and_ids(self, model, catalogue):
+        write_record(model, catalogue, trained=["train"], chosen=["validation"])
+        for split, words in (
+            (
+                "train",
+                r"was trained on 8 of the 8 movies of train of .*: 0, 1, 2, 3, 4, 5, 6, 7\..*--allow_trained_movies",
+            ),
+            ("validation", r"was chosen by 4 of the 4 movies of validation of .*: 8, 9, 10, 11\."),
+        ):
+            with pytest.raises(SystemExit, match=words):
+                evaluate.main([model, "--catalogue", str(catalogue), "--split", split])
+
+    def test_are_named_in_the_results_if_they_are_allowed(self, model, catalogue, capsys):
+        write_record(model, catalogue, trained=["train"], chosen=["validation"])
+        found = results_of(model, catalogue, "--split", "train", "--allow_trained_movies", "True")["trained_movies"]
+        assert found == {"trained_on": list("01234567"), "chosen_by": [], "complete": True}
+        assert "trained on 8 of the movies evaluated here (0, 1, 2, 3, 4, 5, 6, 7)" in capsys.readouterr().out
+
+    def test_are_known_under_other_ids_and_in_other_splits(self, model, catalogue):
+        write_record(model, catalogue, trained=["train"])
+        change_rows(catalogue, lambda row: {"id": row["id"] + 100, "split": "train" if row["id"] > 7 else "test"})
+        with pytest.raises(SystemExit, match=r"trained on 8 of the 8 movies of test of .*: 100, 101"):
+            evaluate.main([model, "--catalogue", str(catalogue)])
+
+    def test_are_none_where_another_catalogue_uses_the_same_ids(self, model, catalogue):
+        write_record(model, catalogue, trained=["train"])
+        other = shutil.copytree(catalogue, catalogue.with_name("other"))
+        for path in other.glob("*.png"):
+            Image.effect_noise((24, 32), 99).save(path)
+        plots = {"plot_short": "another one", "plot_long": "another long one"}
+        change_rows(
+            other, lambda row: {"title": f"Film {row['id']}", **{k: f"{v} {row['id']}" for k, v in plots.items()}}
+        )
+        results = results_of(model, other, "--split", "train")
+        assert results["trained_movies"] == {"trained_on": [], "chosen_by": [], "complete": True}
+
+    def test_are_not_known_of_a_model_without_a_record_or_with_a_part_of_it(self, model, catalogue):
+        assert results_of(model, catalogue)["trained_movies"] is None
+        write_record(model, catalogue, trained=["train"], complete=False)
+        found = results_of(model, catalogue)["trained_movies"]
+        assert found == {"trained_on": [], "chosen_by": [], "complete": False}
 
 
-def test_whether_a_model_was_trained_on_the_movies_is_told_by_what_they_are_and_not_by_names(model, catalogue):
-    train = fingerprint(load_catalogue(str(catalogue)).movies(["train"]))
-    record = {"train_splits": ["train"], "catalogue": {}, "data_fingerprint": {"train": train}}
-    (Path(model) / "training.json").write_text(json.dumps(record))
-    assert judge(model, catalogue)["seen"] is False
-    (Path(model) / "training.json").write_text(json.dumps(record | {"model": {"model_name_or_path": "runs/first"}}))
-    assert judge(model, catalogue)["seen"] is None  # the first training may have been on anything
-    (Path(model) / "training.json").write_text(json.dumps(record))
-    moved = catalogue.rename(catalogue.with_name("moved"))
-    assert judge(model, moved, "--split", "train")["seen"] is True
-    assert judge(model, moved, "--legacy_protocol", "True")["legacy_protocol"]["trained"]["count"] == 8
+class TestAReportThatIsThereAlready:
+    def test_is_replaced_by_one_of_the_same_movies_and_options_alone(self, model, catalogue):
+        again = [model, "--catalogue", str(catalogue), "--page", "False"]
+        evaluate.main(again)
+        before = (Path(model) / "report-test" / "results.json").read_text()
+        evaluate.main([*again, "--pool_sizes", "2"])
+        after = (Path(model) / "report-test" / "results.json").read_text()
+        assert before != after
+        for flags, words in (
+            (["--mask_titles", "True"], "mask_titles"),
+            (["--output", f"{model}/report-test", "--split", "validation"], "split"),
+        ):
+            with pytest.raises(
+                SystemExit, match=rf"results\.json is another evaluation \(its {words}.* not overwritten"
+            ):
+                evaluate.main([*again, *flags])
+        change_rows(catalogue, lambda row: {"plot_short": f"new {row['id']}"})
+        with pytest.raises(SystemExit, match="its data_fingerprint differ"):
+            evaluate.main(again)
+        assert (Path(model) / "report-test" / "results.json").read_text() == after
 
-    rows = [json.loads(line) for line in (moved / "metadata.jsonl").read_text().splitlines()]
-    rows[0]["split"], rows[-1]["split"] = rows[-1]["split"], rows[0]["split"]
-    (moved / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    assert judge(model, moved)["seen"] is None
-    with pytest.raises(
-        SystemExit, match=r"legacy_protocol: train of .*moved is not, or not all of, what the training of"
-    ):
-        evaluate.main([model, "--catalogue", str(moved), "--legacy_protocol", "True"])
-
-
-def test_movies_that_training_took_for_validation_are_not_trained_ones(model, catalogue):
-    rows = [json.loads(line) for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
-    for row in rows:
-        row["split"] = "train" if row["split"] == "validation" else row["split"]
-    (catalogue / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    taken = load_catalogue(str(catalogue)).with_validation().report()["rows"]
-    record = {"train_splits": ["train"], "catalogue": {"rows": taken}}
-    (Path(model) / "training.json").write_text(json.dumps(record))
-    groups = judge(model, catalogue, "--legacy_protocol", "True")["legacy_protocol"]
-    assert groups["trained"]["count"] == taken["train"] < 12
-    assert groups["all"]["count"] == 18
+    def test_of_a_comparison_is_not_replaced_by_one_of_other_models(self, model, catalogue, tmp_path):
+        both = ["--catalogue", str(catalogue), "--page", "False", "--output", str(tmp_path / "both")]
+        evaluate.main([model, model, *both])
+        evaluate.main([model, model, *both])
+        with pytest.raises(SystemExit, match="is another evaluation"):
+            evaluate.main([model, *both])
 
 
 @pytest.mark.parametrize(
@@ -293,7 +343,7 @@ def test_another_kind_of_model_is_named(catalogue, tmp_path):
 
 
 def test_results_of_a_hub_model_do_not_make_a_folder_of_its_name():
-    assert evaluate.default_output("someone/posterclip", "test") == Path("report-test")
+    assert evaluate.default_output(["someone/posterclip"], "test") == Path("report-test")
 
 
 def test_a_page_without_its_extra_is_refused_before_anything_is_evaluated(model, catalogue, monkeypatch):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import yaml
 
-from processing.evaluation.estimates import bootstrap_intervals, paired_differences
+from processing.evaluation.intervals import bootstrap_intervals, paired_differences
 from processing.evaluation.retrieval import evaluate_pool
 from tests.processing.evaluation.test_retrieval import unit
 

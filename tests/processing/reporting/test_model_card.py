@@ -6,7 +6,8 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard, parse_eval_result_entries
 
-from processing.evaluation.estimates import bootstrap_intervals, pool_size_metrics
+from processing.evaluation.intervals import bootstrap_intervals
+from processing.evaluation.pool_sizes import pool_size_metrics
 from processing.evaluation.retrieval import evaluate_pool
 from processing.pair_retrieval.ranking import DIRECTIONS
 from processing.reporting.model_card import eval_results, fill_card
@@ -78,7 +79,10 @@ def test_a_card_tells_what_was_evaluated_and_how_it_was_trained(results):
 
 def test_numbers_that_are_memory_are_called_so(results):
     assert "memory, not skill" not in fill_card(results, "someone/posterclip")
-    assert "memory, not skill" in fill_card({**results, "seen": True}, "someone/posterclip")
+    found = {"trained_on": ["7", "9"], "chosen_by": [], "complete": True}
+    assert "trained on 2 of the movies evaluated here (7, 9): the numbers show memory, not skill" in fill_card(
+        {**results, "trained_movies": found}, "someone/posterclip"
+    )
 
 
 def test_no_path_of_a_disk_is_told(results):

@@ -93,10 +93,10 @@ def test_a_page_stands_without_what_is_optional(pages, tmp_path):
     results = evaluation()[3]
     for name in ("one_to_one", "legacy_protocol", "code", "seed"):
         del results[name]
-    results |= {"training": None, "mask_titles": True}
+    results |= {"training": None, "trained_movies": None, "mask_titles": True}
     write_page(tmp_path / "index.html", results, [], {})
     text = text_of(tmp_path / "index.html")
-    assert "not recorded beside the model" in text and "One plot for each poster" not in text
+    assert "Which movies the model was trained on is not recorded" in text and "One plot for each poster" not in text
     assert "With the titles masked in the plots, it finds the right plot of 20 first for" in text
 
 
@@ -104,16 +104,19 @@ def test_a_page_tells_of_a_model_that_was_trained_on_a_stream(tmp_path):
     results = evaluation()[3]
     stream = {"source": "someone/movies", "streaming": True, "shards": 4, "plot_columns": None}
     training = {"train_splits": ["train"], "catalogue": stream, "arguments": {}}
-    write_page(tmp_path / "index.html", results | {"training": training, "seen": None}, [], {})
+    write_page(tmp_path / "index.html", results | {"training": training, "trained_movies": None}, [], {})
     assert "train of someone/movies , as a stream" in text_of(tmp_path / "index.html")
 
 
 def test_movies_that_were_trained_on_are_called_so(tmp_path):
     results = evaluation()[3]
-    told = {True: "memory, not skill", False: "not among them", None: "is not known : this catalogue"}
-    for seen, words in told.items():
-        write_page(tmp_path / "index.html", results | {"seen": seen}, [], {})
-        assert [other for other in told.values() if other in text_of(tmp_path / "index.html")] == [words]
+    write_page(tmp_path / "index.html", results, [], {})
+    assert "trained on none of the movies evaluated here" in text_of(tmp_path / "index.html")
+    found = {"trained_on": ["7", "9"], "chosen_by": ["3"], "complete": False}
+    write_page(tmp_path / "index.html", results | {"trained_movies": found}, [], {})
+    text = text_of(tmp_path / "index.html")
+    for words in ("trained on 2 of the movies", "(7, 9): the numbers show memory", "chosen by 1", "does not name"):
+        assert words in text
 
 
 def test_the_summary_is_in_numbers():

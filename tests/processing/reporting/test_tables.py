@@ -1,7 +1,7 @@
 import numpy as np
 
-from processing.evaluation.estimates import pool_size_metrics
 from processing.evaluation.one_to_one import match_one_to_one
+from processing.evaluation.pool_sizes import pool_size_metrics
 from processing.evaluation.retrieval import PoolResult, evaluate_pool, legacy_protocol
 from processing.pair_retrieval.measures import metric_names
 from processing.pair_retrieval.ranking import DIRECTIONS

@@ -1,4 +1,4 @@
-"""What a pool's ranks say beyond the pool: intervals, differences between two models, and smaller pools."""
+"""The metrics to expect in smaller pools, computed from the ranks in a large one."""
 
 from __future__ import annotations
 
@@ -9,45 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln
 
-from processing.pair_retrieval.intervals import QueryRanks, differences, intervals
 from processing.pair_retrieval.measures import RECALL_AT, chance
-from processing.pair_retrieval.ranking import DIRECTIONS, Ranks
-
-from .retrieval import PoolResult
-
-
-def bootstrap_intervals(pool: PoolResult, seed: int = 0) -> dict[str, dict[str, list[float]]]:
-    """95 % intervals of a pool's metrics, by direction and name: [low, high]. See `pair_retrieval.intervals`.
-
-    Example:
-        >>> ids = np.arange(4)
-        >>> pool = PoolResult(ids, ids, image_to_text=np.array([1, 1, 2, 4]), text_to_image=np.array([1, 1, 1, 1]))
-        >>> found = bootstrap_intervals(pool)
-        >>> found["image_to_text"]["R@1"], found["text_to_image"]["MRR"]
-        ([0.0, 1.0], [1.0, 1.0])
-    """
-    return intervals(_query_ranks(pool), seed=seed)
-
-
-def paired_differences(a: PoolResult, b: PoolResult, seed: int = 0) -> dict[str, dict[str, dict[str, Any]]]:
-    """How far model b is above model a on the same pool, by direction and metric.
-
-    Each `difference`, b - a, has its 95 % `interval`, [low, high], of a paired bootstrap: both see the same draws of
-    movies. See `pair_retrieval.intervals`.
-
-    Raises:
-        ValueError: the two pools do not hold the same ids.
-
-    Example:
-        >>> a, b = (PoolResult([1, 2], [1, 2], np.array(best), np.array(best)) for best in ([2, 2], [1, 1]))
-        >>> paired_differences(a, b)["text_to_image"]["R@1"]
-        {'difference': 1.0, 'interval': [1.0, 1.0]}
-    """
-    return differences(_query_ranks(a), _query_ranks(b), seed=seed)
+from processing.pair_retrieval.ranking import Ranks
 
 
 def pool_size_metrics(ranks: Ranks, pool_size: int, sizes: Sequence[int]) -> dict[str, dict[str, Any]]:
-    """The R@1, R@5 and R@10 to expect in smaller pools, drawn at random from this one, exactly.
+    """Returns the exact expected R@1, R@5 and R@10 in smaller pools drawn at random from this one.
 
     A query of rank r has r - 1 better candidates among the other N - 1. Of the n - 1 that come into a pool of n with
     the right one, the better ones number X ~ Hypergeometric(N - 1, r - 1, n - 1), and R@k at n is the mean over the
@@ -67,7 +34,7 @@ def pool_size_metrics(ranks: Ranks, pool_size: int, sizes: Sequence[int]) -> dic
 
     Example:
         >>> found = pool_size_metrics(np.array([1, 2]), pool_size=3, sizes=[2])
-        >>> found["2"]["R@1"], found["3"]["R@1"]  # the better one comes into a pool of two half of the time
+        >>> found["2"]["R@1"], found["3"]["R@1"]  # the better one is in half of the pools of two
         (0.75, 0.5)
     """
     check_sizes(sizes, pool_size)
@@ -77,7 +44,7 @@ def pool_size_metrics(ranks: Ranks, pool_size: int, sizes: Sequence[int]) -> dic
     count = np.arange(max(RECALL_AT))[:, None]
     metrics: dict[str, dict[str, Any]] = {}
     for size in sorted({*sizes, pool_size}):
-        # By hand: scipy.stats.hypergeom takes a minute for a pool of 50,000.
+        # scipy.stats.hypergeom takes a minute for a pool of 50,000.
         ways = _log_choose(better, count) + _log_choose(pool_size - 1 - better, size - 1 - count)
         probability = np.exp(ways - _log_choose(pool_size - 1, np.array(size - 1)))
         reached = probability.cumsum(axis=0) @ (queries / queries.sum())
@@ -90,18 +57,13 @@ def pool_size_metrics(ranks: Ranks, pool_size: int, sizes: Sequence[int]) -> dic
 
 
 def check_sizes(sizes: Sequence[int], pool_size: int) -> None:
-    """ValueError for a size that a part of the pool cannot have."""
+    """Raises ValueError for a size that is not in 1..pool_size."""
     if wrong := [size for size in sizes if not 1 <= size <= pool_size]:
         raise ValueError(f"pool_sizes must lie in 1..{pool_size} (the pool), got {wrong[0]}")
 
 
-def _query_ranks(pool: PoolResult) -> dict[str, QueryRanks]:
-    ids = dict(zip(DIRECTIONS, (pool.image_ids, pool.text_ids), strict=True))
-    return {name: QueryRanks(ranks, ids[name]) for name, ranks in pool.right_ranks().items()}
-
-
 def _log_choose(n: ArrayLike, k: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The logarithm of the binomial coefficient, -inf where it is 0."""
+    """Returns the logarithm of the binomial coefficient, -inf where it is 0."""
     n = np.asarray(n)
     whole = gammaln(n + 1) - gammaln(k + 1) - gammaln(np.maximum(n - k, 0) + 1)
     return np.where((k >= 0) & (k <= n), whole, -np.inf)
