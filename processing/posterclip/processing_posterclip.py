@@ -223,7 +223,7 @@ def _open(image: Any, position: int, as_given: bool) -> tuple[Any, Image.Image |
         elif isinstance(image, Image.Image):
             poster = to_rgb(image)
         elif hasattr(image, "__array__"):
-            values = to_numpy(image.float() if "bfloat16" in str(image.dtype) else image)
+            values = to_numpy(image.float() if "bfloat16" in str(getattr(image, "dtype", "")) else image)
             if values.dtype.kind == "f" and np.isfinite(values).all() and (values < 0).any():
                 return image, None
             poster = to_rgb(values)
