@@ -4,12 +4,15 @@ The folder holds the image side, the text side and both, and the processor's fil
 """
 
 import logging
+import shutil
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
 
 from modeling.inference.onnx_export import export_onnx
+from scripts.common import onnx_pixels
 from scripts.common.command_line import USER_ERRORS, load_model, parse, quiet_libraries, stop
 
 
@@ -21,7 +24,7 @@ class ExportArguments:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Write the files and print how far each is from torch."""
+    """Writes the files and prints how far each is from torch, and what match_onnx.py cannot do."""
     quiet_libraries()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     export, named = parse((ExportArguments,), arguments, positional="model", description=__doc__)
@@ -33,8 +36,15 @@ def main(arguments: list[str] | None = None) -> None:
         pixels = processor.image_processor(Image.new("RGB", (64, 64)), return_tensors="pt")["pixel_values"]
         differences = export_onnx(model.float(), folder, tuple(pixels.shape[-2:]))
         processor.save_pretrained(folder)
+        shutil.copy(onnx_pixels.__file__, folder)
     except USER_ERRORS as error:
         stop(error)
+    if others := onnx_pixels.unsupported(processor.image_processor.to_dict()):
+        print(
+            f"{folder / 'onnx_pixels.py'}, which scripts/match_onnx.py uses, does not follow the image processor's "
+            f"{', '.join(others)}: make pixel_values of posters in another way.",
+            file=sys.stderr,
+        )
     for name, difference in differences.items():
         print(f"{folder / name}: differs from torch by {difference:.1e} at most")
 

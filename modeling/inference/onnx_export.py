@@ -116,7 +116,7 @@ def _example(
     """Random inputs; each side's last text is shorter by a token, and of several posters the first shows none."""
     generator = torch.Generator().manual_seed(0)
     inputs = {"pixel_values": torch.randn(posters, 3, *image_size, generator=generator)}
-    for prefix, count in (("", plots), ("poster_", posters)) if model.config.poster_text else (("", plots),):
+    for prefix, count in (("", plots), ("poster_", posters)) if model.config.use_poster_text else (("", plots),):
         mask = torch.ones(count, tokens, dtype=torch.long)
         mask[-1, -1] = 0
         if prefix and count > 1:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from onnxruntime import InferenceSession
 from PIL import Image
+from transformers import CLIPImageProcessor
 
 from modeling import PosterCLIPModel
 from modeling.inference.onnx_export import PARTS, export_onnx
@@ -19,7 +20,7 @@ from tests.elsewhere import run_without_clone
 from tests.tiny import tiny_batch, tiny_model, tiny_processor, tiny_words
 
 MATCH = Path(__file__).parents[2] / "scripts" / "match_onnx.py"
-PLOTS, PRINTED = ["A whale is hunted", "Shark", "A count leaves for London"], "Whale"
+PLOTS, POSTER_TEXT = ["A whale is hunted", "Shark", "A count leaves for London"], "Whale"
 
 
 @pytest.fixture(
@@ -78,10 +79,10 @@ def test_a_poster_is_matched_where_there_is_no_torch(exported, tmp_path):
     poster.save(tmp_path / "poster.png")
     barred = "import sys\nsys.modules.update(dict.fromkeys(('torch', 'transformers', 'onnx'), None))\n"
     (tmp_path / "match.py").write_text(barred + MATCH.read_text())
-    arguments = [str(folder), str(tmp_path / "poster.png"), *PLOTS, "--printed", PRINTED]
+    arguments = [str(folder), str(tmp_path / "poster.png"), *PLOTS, "--poster_text", POSTER_TEXT]
     lines = run_without_clone(tmp_path / "match.py", *arguments, cwd=tmp_path, cache=tmp_path / "cache").splitlines()
     with torch.no_grad():
-        batch = tiny_processor()(images=poster, text=PLOTS, poster_text=PRINTED, return_tensors="pt")
+        batch = tiny_processor()(images=poster, text=PLOTS, poster_text=POSTER_TEXT, return_tensors="pt")
         scores = model(**batch).logits_per_image.softmax(1)[0].tolist()
     assert lines == [f"{score:7.2%}  {plot}" for score, plot in sorted(zip(scores, PLOTS, strict=True), reverse=True)]
 
@@ -99,6 +100,21 @@ def test_what_cannot_be_matched_is_one_line(exported, tmp_path):
     Image.new("L", (40, 60)).save(tmp_path / "poster.jpg")
     with pytest.raises(SystemExit, match=r"error: .*damaged holds a damaged file"):
         match_onnx.main([str(damaged), str(tmp_path / "poster.jpg"), *PLOTS])
+
+
+@pytest.mark.slow
+def test_what_the_consumer_cannot_do_is_said_at_export(tmp_path, capsys):
+    processor = tiny_processor()
+    processor.image_processor = CLIPImageProcessor(
+        size={"height": 40, "width": 40}, do_center_crop=True, crop_size={"height": 32, "width": 32}
+    )
+    tiny_model().save_pretrained(tmp_path / "model")
+    processor.save_pretrained(tmp_path / "model")
+    export.main([str(tmp_path / "model"), "--output", str(tmp_path / "onnx")])
+    assert "does not follow the image processor's do_center_crop=True" in capsys.readouterr().err
+    Image.new("L", (40, 60)).save(tmp_path / "poster.jpg")
+    with pytest.raises(SystemExit, match=r"error: .*onnx_pixels\.py: .* do_center_crop=True"):
+        match_onnx.main([str(tmp_path / "onnx"), str(tmp_path / "poster.jpg"), *PLOTS])
 
 
 def test_what_export_needs_is_named(monkeypatch, tmp_path):
