@@ -22,7 +22,7 @@ from processing.reporting.tables import (
     pool_size_rows,
 )
 from processing.stories import read_stories
-from scripts.benchmarks.training import cell, tables
+from scripts.benchmarks.measure import cell, tables
 from scripts.experiments.ablations import result_files
 from tests.elsewhere import run_without_clone
 from tests.tiny import tiny_model, tiny_processor

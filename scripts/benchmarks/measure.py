@@ -1,4 +1,4 @@
-"""How the benchmark measures, and what its sections have in common."""
+"""Setup, timing and printing of the benchmarks."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from transformers import (
 from modeling import PosterCLIPConfig, PosterCLIPModel
 from modeling.training.freezing import set_mode
 from processing import PosterCLIPProcessor
+from processing.reporting.tables import format_table
 
 Encoders = tuple[PreTrainedConfig, PreTrainedConfig]
 Built = tuple[PosterCLIPModel, PosterCLIPProcessor]
@@ -34,7 +35,7 @@ def _small() -> Encoders:
 
 @dataclass
 class Setup:
-    """What the measures have in common.
+    """The movies, encoders and sizes of a benchmark.
 
     Args:
         movies: to train on.
@@ -203,3 +204,26 @@ def training(scratch: Path, **options: Any) -> TrainingArguments:
         per_device_eval_batch_size=32,
         **options,
     )
+
+
+def table(section: Section) -> str:
+    """Returns a section as it is printed."""
+    rows = [list(section["rows"][0]), *([cell(value) for value in row.values()] for row in section["rows"])]
+    return "\n\n".join([section["title"], format_table(rows), section["note"]])
+
+
+def tables(results: dict[str, Any]) -> str:
+    """Returns all sections of a results file as they are printed."""
+    return "\n\n".join(map(table, results["sections"].values()))
+
+
+def cell(value: str | float) -> str:
+    """Returns the text of a table's cell, numbers with three or four digits.
+
+    Example:
+        >>> cell("none"), cell(1024), cell(12345.6), cell(12.34), cell(0.01234)
+        ('none', '1,024', '12,346', '12.3', '0.0123')
+    """
+    if isinstance(value, str | int):
+        return value if isinstance(value, str) else f"{value:,}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

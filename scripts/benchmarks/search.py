@@ -15,8 +15,7 @@ from scipy.sparse import csr_array
 from processing.reporting.results import write_results
 from processing.search.hybrid_embeddings import HybridEmbeddings
 from processing.search.searcher import Searcher
-from scripts.benchmarks.measure import Section, resident_memory
-from scripts.benchmarks.training import table
+from scripts.benchmarks.measure import Section, resident_memory, table
 from scripts.common.command_line import parse, quiet_libraries, stop
 
 NGRAM_NORM = 1.2  # beside a dense part of norm 1, as in the preset

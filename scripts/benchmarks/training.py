@@ -1,6 +1,5 @@
 """Measure the training engine: `python scripts/benchmarks/training.py --catalogue FOLDER` and the two encoders.
 
-
 Ratios are between measures of one run on one machine. What is extrapolated says so in its row.
 """
 
@@ -14,10 +13,9 @@ from datasets import Dataset
 
 from processing.catalogue.fingerprints import fingerprint
 from processing.reporting.results import write_results
-from processing.reporting.tables import format_table
-from scripts.benchmarks.measure import Section, Setup
-from scripts.benchmarks.measure_frozen import cache, encoding, field_way
-from scripts.benchmarks.measure_training import gradient_cache, padding, trunk
+from scripts.benchmarks.frozen_encoders import cache, encoding, field_way
+from scripts.benchmarks.measure import Section, Setup, table
+from scripts.benchmarks.trained_encoders import gradient_cache, padding, trunk
 from scripts.common.command_line import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, stop
 
 SECTIONS: dict[str, Callable[[Setup], Section]] = {
@@ -28,29 +26,6 @@ SECTIONS: dict[str, Callable[[Setup], Section]] = {
     "trunk": trunk,
     "padding": padding,
 }
-
-
-def table(section: Section) -> str:
-    """What is printed of a section."""
-    rows = [list(section["rows"][0]), *([cell(value) for value in row.values()] for row in section["rows"])]
-    return "\n\n".join([section["title"], format_table(rows), section["note"]])
-
-
-def tables(results: dict[str, Any]) -> str:
-    """All that is printed, from what the JSON file holds."""
-    return "\n\n".join(map(table, results["sections"].values()))
-
-
-def cell(value: str | float) -> str:
-    """A table's cell: numbers to three or four digits.
-
-    Example:
-        >>> cell("none"), cell(1024), cell(12345.6), cell(12.34), cell(0.01234)
-        ('none', '1,024', '12,346', '12.3', '0.0123')
-    """
-    if isinstance(value, str | int):
-        return value if isinstance(value, str) else f"{value:,}"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 @dataclass

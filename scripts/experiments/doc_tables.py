@@ -22,7 +22,7 @@ from processing.reporting.tables import (
     pool_rows,
     pool_size_rows,
 )
-from scripts.benchmarks.training import tables as benchmark_tables
+from scripts.benchmarks.measure import tables as benchmark_tables
 from scripts.experiments.ablations import result_files
 
 ROOT = Path(__file__).parents[2]

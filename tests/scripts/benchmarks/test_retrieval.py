@@ -4,28 +4,28 @@ from importlib.metadata import PackageNotFoundError
 import numpy as np
 import pytest
 
-from scripts.benchmarks import measure_retrieval, retrieval
-from scripts.benchmarks.measure_retrieval import JUDGES, planted
-from scripts.benchmarks.training import table
+from scripts.benchmarks import retrieval
+from scripts.benchmarks.measure import table
+from scripts.benchmarks.retrieval import EVALUATORS, planted
 
 
 def test_planted_embeddings_are_found_but_not_all_at_once():
     posters, plots = planted(2000)
     assert np.linalg.norm(plots, axis=1) == pytest.approx(np.ones(2000), abs=1e-6)
-    assert 0.2 < JUDGES["this project"](posters, plots)["image_to_text"][0] < 0.98
+    assert 0.2 < EVALUATORS["this project"](posters, plots)["image_to_text"][0] < 0.98
 
 
-@pytest.mark.parametrize("judge", ["sentence-transformers", "full matrix"])
-def test_all_judges_see_the_same(judge):
-    if judge == "sentence-transformers":
+@pytest.mark.parametrize("evaluator", ["sentence-transformers", "full matrix"])
+def test_all_evaluators_find_the_same(evaluator):
+    if evaluator == "sentence-transformers":
         pytest.importorskip("sentence_transformers")
     posters, plots = planted(300, dim=16)
-    assert JUDGES[judge](posters, plots) == JUDGES["this project"](posters, plots)
+    assert EVALUATORS[evaluator](posters, plots) == EVALUATORS["this project"](posters, plots)
 
 
 @pytest.fixture
 def here(monkeypatch):
-    """Judges in this process, without the one that may not be installed."""
+    """Evaluators in this process, without the one that may not be installed."""
 
     class Here:
         def __init__(self, *_):
@@ -41,9 +41,9 @@ def here(monkeypatch):
             self.result = lambda: run(*arguments)
             return self
 
-    monkeypatch.setattr(measure_retrieval, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(retrieval, "ProcessPoolExecutor", Here)
     monkeypatch.setattr(retrieval, "version", lambda _: "6.2.0")
-    monkeypatch.delitem(JUDGES, "sentence-transformers")
+    monkeypatch.delitem(EVALUATORS, "sentence-transformers")
 
 
 def test_what_is_printed_is_what_the_file_holds(here, tmp_path, capsys):
@@ -51,13 +51,13 @@ def test_what_is_printed_is_what_the_file_holds(here, tmp_path, capsys):
     retrieval.main(["--sizes", "60", "--matrix_sizes", "30", "--output", str(file)])
     section = json.loads(file.read_text())["sections"]["retrieval"]
     assert table(section) in capsys.readouterr().out
-    judges = [(row["judge"], row["movies"]) for row in section["rows"]]
-    assert judges == [("this project", 30), ("full matrix", 30), ("this project", 60)]
+    evaluators = [(row["evaluator"], row["movies"]) for row in section["rows"]]
+    assert evaluators == [("this project", 30), ("full matrix", 30), ("this project", 60)]
 
 
-def test_judges_that_disagree_are_no_benchmark(here, tmp_path, monkeypatch):
-    worse = {way: [0.0, 0.0, 0.0] for way in measure_retrieval.DIRECTIONS}
-    monkeypatch.setitem(JUDGES, "full matrix", lambda *_: worse)
+def test_evaluators_that_disagree_are_refused(here, tmp_path, monkeypatch):
+    worse = {way: [0.0, 0.0, 0.0] for way in retrieval.DIRECTIONS}
+    monkeypatch.setitem(EVALUATORS, "full matrix", lambda *_: worse)
     with pytest.raises(SystemExit, match="full matrix and this project disagree at 30 movies"):
         retrieval.main(["--sizes", "30", "--matrix_sizes", "30", "--output", str(tmp_path / "out.json")])
 

@@ -5,8 +5,8 @@ import pytest
 
 from processing.search.searcher import Searcher
 from scripts.benchmarks import search
+from scripts.benchmarks.measure import table
 from scripts.benchmarks.search import dense_scan, made_up
-from scripts.benchmarks.training import table
 
 SMALL = ["--rows", "300", "--queries", "4", "--dense_dim", "16", "--ngram_dim", "64"]
 

@@ -7,11 +7,11 @@ import torch
 from transformers import BertConfig
 
 from processing.catalogue.catalogue import load_catalogue
-from scripts.benchmarks import measure_frozen, measure_training, training
-from scripts.benchmarks.measure import Setup, kilobytes
-from scripts.benchmarks.measure_frozen import fill_at_random, train_frozen
-from scripts.benchmarks.measure_training import expected_peak, one_step, padded_tokens
-from scripts.benchmarks.training import SECTIONS, tables
+from scripts.benchmarks import frozen_encoders, trained_encoders, training
+from scripts.benchmarks.frozen_encoders import fill_at_random, train_frozen
+from scripts.benchmarks.measure import Setup, kilobytes, tables
+from scripts.benchmarks.trained_encoders import expected_peak, one_step, padded_tokens
+from scripts.benchmarks.training import SECTIONS
 from tests.tiny import TEXT, VISION
 
 
@@ -32,7 +32,7 @@ def flags(catalogue, encoders, tmp_path) -> list[str]:
 @pytest.mark.slow
 def test_every_section_is_printed_as_its_file_holds_it(setup, flags, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(training, "Setup", lambda *_, **__: setup)
-    monkeypatch.setattr(measure_training, "available_memory", lambda: 2**40)
+    monkeypatch.setattr(trained_encoders, "available_memory", lambda: 2**40)
     training.main(flags)
     results = json.loads((tmp_path / "out.json").read_text())
     assert list(results["sections"]) == list(SECTIONS)
@@ -88,14 +88,14 @@ def test_weights_that_differ_are_reported(setup, monkeypatch):
         seconds, weights = train_frozen(*arguments, **options)
         return seconds, {name: weight + next(noise) for name, weight in weights.items()}
 
-    monkeypatch.setattr(measure_frozen, "train_frozen", noisy)
-    section = measure_frozen.cache(setup, batch=4, few=4)
+    monkeypatch.setattr(frozen_encoders, "train_frozen", noisy)
+    section = frozen_encoders.cache(setup, batch=4, few=4)
     assert section["same_weights"] is False and "NOT equal" in section["note"]
 
 
 def test_the_field_trains_on_the_pixels_and_tokens_of_the_processor(setup):
     _, processor = setup.random(setup.base)
-    movie, pair = setup.movies[1], measure_frozen.FieldPairs(setup.movies, processor)[1]
+    movie, pair = setup.movies[1], frozen_encoders.FieldPairs(setup.movies, processor)[1]
     own = processor(images=movie["image"], text=movie["plots"][0], return_tensors="pt")
     assert torch.equal(pair["pixel_values"], own["pixel_values"][0])
     assert len(pair["input_ids"]) == 32 and torch.equal(
@@ -107,7 +107,7 @@ def test_the_field_trains_on_the_pixels_and_tokens_of_the_processor(setup):
 def test_memory_is_that_of_a_process_of_its_own(setup, monkeypatch):
     """What this process holds does not count."""
     ballast = torch.ones(2**28)
-    section = measure_training.gradient_cache(replace(setup, pairs=[2]))
+    section = trained_encoders.gradient_cache(replace(setup, pairs=[2]))
     assert 1e6 * section["rows"][0]["peak memory, MB"] < ballast.nbytes + kilobytes("/proc/self/status", "VmRSS") / 2
 
 
@@ -136,11 +136,11 @@ def test_a_batch_that_would_not_fit_is_not_tried(setup, monkeypatch):
             return self
 
         def result(self):
-            return measure_training.Step(before=10, peak=10 + tried[-1][0], seconds=1.0)
+            return trained_encoders.Step(before=10, peak=10 + tried[-1][0], seconds=1.0)
 
-    monkeypatch.setattr(measure_training, "ProcessPoolExecutor", Here)
-    monkeypatch.setattr(measure_training, "available_memory", lambda: 20)
-    rows = measure_training.gradient_cache(replace(setup, pairs=[2, 4, 8]))["rows"]
+    monkeypatch.setattr(trained_encoders, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(trained_encoders, "available_memory", lambda: 20)
+    rows = trained_encoders.gradient_cache(replace(setup, pairs=[2, 4, 8]))["rows"]
     assert tried == [(2, None), (4, None), (2, 2), (4, 2), (8, 2)]
     assert rows[2]["how"].startswith("does not fit") and rows[2]["seconds per pair"] == "-"
     assert rows[-1]["times the first row's"] == pytest.approx(18 / 12)
@@ -159,7 +159,7 @@ def test_plots_grouped_by_length_take_less_padding_than_a_random_batch():
 
 
 def test_frozen_blocks_are_those_below_the_last_two(setup):
-    poster, plot = measure_training.trunk(setup)["rows"]
+    poster, plot = trained_encoders.trunk(setup)["rows"]
     assert poster["seconds of the frozen blocks"] == 0 and poster["times as fast at most"] == 1
     assert plot["seconds of the frozen blocks"] > 0
     assert poster["kB kept of one"] == 17 * 16 * 4 / 1e3 and poster["MB kept of all"] == 8 * 17 * 16 * 4 / 1e6

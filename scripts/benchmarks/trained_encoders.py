@@ -36,7 +36,7 @@ USABLE = 0.7  # of the available memory
 
 
 def gradient_cache(setup: Setup) -> Section:
-    """Memory and time of a step of encoders that train in full, with and without chunks."""
+    """Measures memory and time of a step of encoders that train in full, with and without chunks."""
     rows = []
     for chunk_size in (None, setup.chunk_size):
         peaks: dict[int, int] = {}
@@ -82,7 +82,7 @@ class Step:
 
 
 def one_step(setup: Setup, pairs: int, chunk_size: int | None) -> Step:
-    """A step of small encoders that train in full, for a process of its own.
+    """Runs a step of small encoders that train in full, for a process of its own.
 
     A step of two pairs comes first: it warms up and makes the optimizer's state, which is there in all later steps.
     """
@@ -109,7 +109,7 @@ def one_step(setup: Setup, pairs: int, chunk_size: int | None) -> Step:
 
 
 def expected_peak(before: int, peaks: dict[int, int], pairs: int) -> float:
-    """The peak at a batch size, on the line through the two largest that were measured (the first: from no batch on).
+    """Returns the expected peak at a batch size, on the line through the two largest that were measured.
 
     Example:
         >>> expected_peak(100, {32: 164}, 64), expected_peak(100, {32: 164, 64: 260}, 128)
@@ -120,7 +120,7 @@ def expected_peak(before: int, peaks: dict[int, int], pairs: int) -> float:
 
 
 def trunk(setup: Setup) -> Section:
-    """What it could gain at most to keep the output of the frozen blocks below the last two."""
+    """Measures the most that keeping the output of the frozen blocks below the last two could gain."""
     model, processor = setup.random(setup.base, "last-2")
     plots = all_plots(setup.movies)
     texts = on_device([dict(processor(text=plots[: setup.batch], return_tensors="pt"))])[0]
@@ -171,7 +171,7 @@ def trunk(setup: Setup) -> Section:
 
 
 def padding(setup: Setup) -> Section:
-    """What plots cost, by how they are padded."""
+    """Measures the cost of plots by how they are padded."""
     few, text = 8, shapes(setup.base).split(" and ")[1]
     model, processor = setup.random(setup.base, "full")
     limit = processor.tokenizer.model_max_length
@@ -202,7 +202,7 @@ def padding(setup: Setup) -> Section:
 
 
 def padded_tokens(lengths: Sequence[int], batch: int, max_length: int) -> dict[str, float]:
-    """Mean tokens a plot takes with its padding, by what it is padded to; `none` is its own length.
+    """Returns mean tokens a plot with its padding, by what it is padded to; `none` is its own length.
 
     Example:
         >>> padded_tokens([2, 4, 2, 4], batch=4, max_length=8)

@@ -40,7 +40,7 @@ EPOCHS = 10
 
 
 def cache(setup: Setup, batch: int = 256, few: int = 64) -> Section:
-    """Frozen encoders that run in every step, once, and not at all."""
+    """Measures training over frozen encoders that run in every step, once, and not at all."""
 
     def run(movies: Dataset, epochs: dict[str, int], batch: int) -> dict[str, tuple[float, dict[str, Tensor]]]:
         with TemporaryDirectory(dir=setup.scratch) as folder:
@@ -79,7 +79,7 @@ def cache(setup: Setup, batch: int = 256, few: int = 64) -> Section:
 def train_frozen(
     built: Built, movies: Dataset, scratch: Path, folder: Path | None, *, epochs: int, batch: int
 ) -> tuple[float, dict[str, Tensor]]:
-    """Train the projections of frozen encoders: its seconds, features included, and the weights that come out.
+    """Trains the projections of frozen encoders and returns the seconds, features included, and the final weights.
 
     Args:
         built: model and processor.
@@ -104,7 +104,7 @@ def train_frozen(
 
 
 def field_way(setup: Setup, steps: int = 4, encoded: int = 96) -> Section:
-    """Frozen encoders as the field trains over them, and as this project does."""
+    """Measures training over frozen encoders by VisionTextDualEncoderModel and by this project."""
     movies, part = setup.movies, setup.part(encoded)
     built = setup.random(setup.base)
     length = built[1].tokenizer.model_max_length
@@ -153,29 +153,29 @@ def field_way(setup: Setup, steps: int = 4, encoded: int = 96) -> Section:
 
 
 class FieldPairs(TorchDataset):
-    """Pixel tensors that are made anew each time, and plots that were padded to one length beforehand."""
+    """Pairs of pixel tensors, made each time, and of plots padded to one length beforehand."""
 
     def __init__(self, movies: Dataset, processor: PosterCLIPProcessor) -> None:
         self.movies, self.processor = movies, processor
         self.tokens = processor(text=[p[0] for p in movies["plots"]], padding="max_length", return_tensors="pt")
 
     def __len__(self) -> int:
-        """The number of movies."""
+        """Returns the number of movies."""
         return len(self.movies)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """A pair's inputs."""
+        """Returns the inputs of a pair."""
         pixels = self.processor(images=self.movies[index]["image"], return_tensors="pt")["pixel_values"][0]
         return {"pixel_values": pixels, **{name: rows[index] for name, rows in self.tokens.items()}}
 
 
 def collate_field(rows: list[dict[str, Tensor]]) -> dict[str, Any]:
-    """Stack pairs to a batch."""
+    """Stacks pairs to a batch."""
     return {**{name: torch.stack([row[name] for row in rows]) for name in rows[0]}, "return_loss": True}
 
 
 def seconds_per_step(trainer: Trainer) -> float:
-    """Train, and count from the end of the first step on: with the reading of posters, without the start."""
+    """Trains and returns the seconds of a step, reading posters included, without the first step."""
     clock = StepClock()
     trainer.add_callback(clock)
     trainer.remove_callback(PrinterCallback)
@@ -184,7 +184,7 @@ def seconds_per_step(trainer: Trainer) -> float:
 
 
 def fill_at_random(built: Built, movies: Dataset, folder: Path) -> None:
-    """Put random features of all movies into a feature cache, for encoders too slow to run over all of them."""
+    """Puts random features of all movies into a feature cache, for encoders too slow to run over all of them."""
     model, processor = built
     plots = all_plots(movies)
     for encoder, pooling, settings, keys, projection in (
@@ -197,7 +197,7 @@ def fill_at_random(built: Built, movies: Dataset, folder: Path) -> None:
 
 
 def encoding(setup: Setup) -> Section:
-    """Posters and plots from files and texts, against the bare encoders on tensors that are ready."""
+    """Measures encoding from poster files and plots against the bare encoders on tensors that are ready."""
     rows = []
     kinds = {"given": (setup.given(), setup.count), shapes(setup.base): (setup.random(setup.base), setup.count // 8)}
     for kind, ((model, processor), count) in kinds.items():
