@@ -1,7 +1,6 @@
 """The HF Trainer with a contrastive loss over the joint batch and an evaluation over the whole pool."""
 
 import gc
-import re
 import shutil
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,13 +14,15 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput, has_length
 
 from modeling.posterclip.configuration_posterclip import MAX_LOGIT_SCALE
-from modeling.posterclip.encoders import is_frozen, layer_groups
+from modeling.posterclip.encoders import is_frozen
 from modeling.posterclip.losses import LOSSES, positives_by_id, soft_targets, symmetric_loss
 from modeling.posterclip.modeling_posterclip import PosterCLIPModel
 
 from .argument_checks import check_arguments
 from .gradient_cache import backward_in_chunks
 from .lora import adapted_encoders, load_adapter, merged_state_dict, save_adapter
+from .parameter_groups import decay_parameter_names, split_by_depth
+from .pool_loss import pool_loss
 from .samplers import EpochCallback, LengthGroupedSampler
 
 # In a checkpoint of a model with LoRA: what trained, beside the merged weights.
@@ -109,14 +110,14 @@ class PosterCLIPTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """The loss of the joint batch; a mean over its pairs, so accumulation steps are averaged, not summed."""
-        inputs, about = _split(inputs)
+        inputs, metadata = _split(inputs)
         outputs = model(**self._model_inputs(inputs))
-        loss = self._joint_loss(outputs.image_embeds, outputs.text_embeds, about)
+        loss = self._joint_loss(outputs.image_embeds, outputs.text_embeds, metadata)
         return (loss, outputs) if return_outputs else loss
 
-    def _joint_loss(self, images: Tensor, texts: Tensor, about: dict[str, Any]) -> Tensor:
+    def _joint_loss(self, images: Tensor, texts: Tensor, metadata: dict[str, Any]) -> Tensor:
         own = images, texts
-        positive_ids, genres = about["positive_ids"], about.get("genres")
+        positive_ids, genres = metadata["positive_ids"], metadata.get("genres")
         if self.args.world_size > 1:
             images, texts = torch.cat(all_gather(images)), torch.cat(all_gather(texts))
             positive_ids = self.accelerator.gather(positive_ids)
@@ -128,7 +129,7 @@ class PosterCLIPTrainer(Trainer):
             logits, targets = (matrix[: state.remainder, : state.remainder] for matrix in (logits, targets))
         loss = symmetric_loss(LOSSES[self.clip.config.loss], logits, targets)
         if not loss.isfinite():
-            self._stop_at(loss, *own, about.get("ids", about["positive_ids"].tolist()))
+            self._stop_at(loss, *own, metadata.get("ids", metadata["positive_ids"].tolist()))
         return loss
 
     def _targets(self, positive_ids: Tensor, genres: Tensor | None) -> Tensor:
@@ -152,10 +153,10 @@ class PosterCLIPTrainer(Trainer):
         if self.chunk_size is None:
             return super().training_step(model, inputs, num_items_in_batch)
         model.train()
-        inputs, about = _split(self._prepare_inputs(inputs))
+        inputs, metadata = _split(self._prepare_inputs(inputs))
 
         def loss(images: Tensor, texts: Tensor) -> Tensor:
-            return self._joint_loss(images, texts, about) / self.current_gradient_accumulation_steps
+            return self._joint_loss(images, texts, metadata) / self.current_gradient_accumulation_steps
 
         return backward_in_chunks(
             model,
@@ -199,35 +200,17 @@ class PosterCLIPTrainer(Trainer):
         return inputs
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
-        """Weights that decay: matrices and kernels, not scale, biases, norms, class tokens and positions."""
-        return [
-            name
-            for name, parameter in model.named_parameters()
-            if parameter.ndim > 1 and not re.search(r"position|relative|cls_token|class_embedding|mask_token", name)
-        ]
+        """Returns the names of weights that decay; see `decay_parameter_names`."""
+        return decay_parameter_names(model)
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         """As in Trainer, with layer-wise learning rates, and the temperature clamped after each step."""
         optimizer = super().create_optimizer(*args, **kwargs)
         if self.layer_decay is not None:
-            optimizer.param_groups = self._layer_wise(optimizer.param_groups, self.layer_decay)
+            encoders = self.clip.vision_model, self.clip.text_model
+            optimizer.param_groups = split_by_depth(optimizer.param_groups, encoders, self.layer_decay)
         optimizer.register_step_post_hook(lambda *_: self._clamp_logit_scale())
         return optimizer
-
-    def _layer_wise(self, groups: list[dict[str, Any]], decay: float) -> list[dict[str, Any]]:
-        """Each group split by depth: the projections' rate, times `decay` for each layer group further down."""
-        depths: dict[nn.Parameter, int] = {}
-        for encoder in (self.clip.vision_model, self.clip.text_model):
-            for depth, layer in enumerate(reversed(layer_groups(encoder)), start=1):
-                depths.update(dict.fromkeys(layer, depth))
-        split = []
-        for group in groups:
-            by_depth: dict[int, list[nn.Parameter]] = {}
-            for parameter in group["params"]:
-                by_depth.setdefault(depths.get(parameter, 0), []).append(parameter)
-            for depth, parameters in sorted(by_depth.items()):
-                split.append({**group, "params": parameters, "lr": group["lr"] * decay**depth})
-        return split
 
     @torch.no_grad()
     def _clamp_logit_scale(self) -> None:
@@ -241,10 +224,10 @@ class PosterCLIPTrainer(Trainer):
         ignore_keys: list[str] | None = None,
     ) -> tuple[None, Any, Tensor]:
         """The embeddings and movie ids of a batch; its loss would depend on what else happens to be in it."""
-        inputs, about = _split(self._prepare_inputs(inputs))
+        inputs, metadata = _split(self._prepare_inputs(inputs))
         with torch.no_grad(), self.compute_loss_context_manager():
             outputs = model(**self._model_inputs(inputs))
-        return None, (outputs.image_embeds.float(), outputs.text_embeds.float()), about["positive_ids"]
+        return None, (outputs.image_embeds.float(), outputs.text_embeds.float()), metadata["positive_ids"]
 
     def evaluation_loop(
         self,
@@ -298,30 +281,6 @@ class PosterCLIPTrainer(Trainer):
 
 
 def _split(batch: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The model's inputs, and what is about its rows."""
-    about = {name: value for name, value in batch.items() if name in ("positive_ids", "ids", "genres")}
-    return {name: value for name, value in batch.items() if name not in about}, about
-
-
-@torch.no_grad()
-def pool_loss(
-    model: PosterCLIPModel, image_embeds: Tensor, text_embeds: Tensor, ids: Tensor, block_size: int = 1024
-) -> float:
-    """The model's loss over all pairs of a pool, in blocks: memory grows with the pool, not with its square.
-
-    Args:
-        model: gives temperature and loss.
-        image_embeds: (movies, projection_dim).
-        text_embeds: (movies, projection_dim), of the same movies in the same order.
-        ids: (movies,).
-        block_size: rows scored at a time.
-    """
-    loss, device = LOSSES[model.config.loss], model.device
-    image_embeds, text_embeds, ids = image_embeds.to(device), text_embeds.to(device), ids.to(device)
-    total = 0.0
-    for start in range(0, len(ids), block_size):
-        rows = slice(start, start + block_size)
-        positives = positives_by_id(ids[rows], ids)
-        for queries, candidates in ((image_embeds, text_embeds), (text_embeds, image_embeds)):
-            total += loss(model.similarity(queries[rows], candidates), positives).sum().item()
-    return total / (2 * len(ids))
+    """Returns the model's inputs of a batch, and what else it holds: ids and genres."""
+    metadata = {name: value for name, value in batch.items() if name in ("positive_ids", "ids", "genres")}
+    return {name: value for name, value in batch.items() if name not in metadata}, metadata

@@ -8,7 +8,8 @@ from transformers import TrainingArguments
 
 from modeling.posterclip.losses import LOSSES, soft_targets, symmetric_loss
 from modeling.training.lora import merged_state_dict
-from modeling.training.trainer import PosterCLIPTrainer, pool_loss
+from modeling.training.pool_loss import pool_loss
+from modeling.training.trainer import PosterCLIPTrainer
 from processing.data.collation import MoviePairs, first_plots
 from tests.modeling.runs import READS, joint_run, tiny_movies, tiny_trainer
 from tests.processes import train_in_two
