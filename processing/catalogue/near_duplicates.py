@@ -1,5 +1,6 @@
-"""Movies that share a poster or a plot, nearly: recompressed, resized, a little brighter; reworded, cut short."""
+"""Movies that nearly share a poster (recompressed, resized, a little brighter) or a plot (reworded, cut short)."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.sparse import csr_array
 
-from .titles import plain
+from .titles import UNSPACED, plain
 
 __all__ = ["Pairs", "Thumbnails", "near_duplicates", "near_plots", "near_posters", "thumbnail"]
 
@@ -23,6 +24,8 @@ SHINGLE = 3  # words
 SHORT = 10  # words
 CONTAINMENT = 0.7
 BLOCK = 512
+_UNSPACED_GAP = re.compile(rf"(?<=[{UNSPACED}]) (?=[{UNSPACED}])")
+_TOKEN = re.compile(rf"(?=([{UNSPACED}]{{2}}))|([^\s{UNSPACED}]+)")
 
 
 class Pairs(NamedTuple):
@@ -82,7 +85,8 @@ def near_posters(thumbnails: Thumbnails) -> Pairs:
 def near_plots(plots: Sequence[Sequence[str]]) -> Pairs:
     """Movies of which any plot is nearly any plot of the other's: the same, reworded a little, or part of it.
 
-    Plots are compared without case, accents and punctuation, as sets of shingles, three words in a row: the
+    Plots are compared without case, accents and punctuation, as sets of shingles, three words in a row (four
+    characters in languages without spaces between words, see `tokens`): the
     containment of the smaller set A in the other B, |A & B| / |A|, is 0.7 or more (Broder 1997, On the resemblance and
     containment of documents). Their resemblance, |A & B| / |A | B|, does not tell: a text that lies whole in a longer
     one has 0.2, and two that follow one pattern have 0.4. Fewer than ten words are near to none but the same words.
@@ -137,6 +141,18 @@ def near_duplicates(plots: Sequence[Sequence[str]], thumbnails: Thumbnails) -> N
     return np.concatenate([near_posters(thumbnails).rows, near_plots(plots).rows])
 
 
+def tokens(text: str) -> list[str]:
+    """Returns the words of a text that `plain` made; of scripts without spaces, each two neighbouring characters.
+
+    Overlapping pairs of characters are the usual tokens of search engines for Chinese and Japanese.
+
+    Example:
+        >>> tokens("the whale"), tokens("白鲸记 ii")
+        (['the', 'whale'], ['白鲸', '鲸记', 'ii'])
+    """
+    return [pair or word for pair, word in _TOKEN.findall(_UNSPACED_GAP.sub("", text))]
+
+
 def _standard(thumbnails: Thumbnails) -> NDArray[np.float32]:
     """Rows of which the dot product is the correlation of the thumbnails, (n, 1024); zeros for those of one colour."""
     pixels = thumbnails.reshape(-1, SIDE * SIDE).astype(np.float32)
@@ -146,11 +162,11 @@ def _standard(thumbnails: Thumbnails) -> NDArray[np.float32]:
 
 def _shingles(texts: Sequence[str]) -> csr_array:
     """Which text has which shingle, (texts, shingles), 1 where it has; all of a short text is one."""
-    tokens = [text.split() for text in texts]
-    tokens = [of if len(of) >= SHORT else [text, *[""] * (SHINGLE - 1)] for of, text in zip(tokens, texts, strict=True)]
+    lists = [tokens(text) for text in texts]
+    lists = [of if len(of) >= SHORT else [text, *[""] * (SHINGLE - 1)] for of, text in zip(lists, texts, strict=True)]
     numbers: dict[str, int] = {}
-    words = np.array([numbers.setdefault(word, len(numbers)) for of in tokens for word in of], np.int64)
-    rows = np.repeat(np.arange(len(texts)), [len(of) for of in tokens])
+    words = np.array([numbers.setdefault(word, len(numbers)) for of in lists for word in of], np.int64)
+    rows = np.repeat(np.arange(len(texts)), [len(of) for of in lists])
     columns = words
     for word in range(1, SHINGLE):
         _, columns = np.unique(columns[:-1] * len(numbers) + words[word:], return_inverse=True)

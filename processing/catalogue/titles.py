@@ -1,22 +1,32 @@
-"""Movie titles: how they are compared, and the series that they belong to."""
+"""Movie titles: the form in which they are compared, and the series that they belong to."""
 
 import re
 import unicodedata
 
 _SUPERSCRIPTS = str.maketrans({power: f" {unicodedata.digit(power)}" for power in "¹²³⁴⁵⁶⁷⁸⁹"})
 _ARTICLE_LAST = re.compile(r"(.+), (the|an?|l[ae]s?|l'|un|une|el|los|il|lo|gli|der|die|das)", re.IGNORECASE)
-_SUBTITLE = re.compile(r":\s|\s[-–—]\s")
+_SUBTITLE = re.compile(r":\s|\s[-–—]\s|：")
+# Chinese, Japanese, Thai, Lao, Burmese and Khmer are written without spaces between words.
+UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 _ROMAN = r"(?=[ivx])x{0,3}(?:ix|iv|v?i{0,3})"
 _COUNT = rf"(?:\d+|{_ROMAN}|one|two|three|four|five|six|seven|eight|nine|ten|deux)"
+_PART = "(?:part|pt|vol|volume|chapter|episode|book|teil|kapitel|parte|capitulo|partie|chapitre|deel|czesc|часть|глава)"
+_ORDINAL = (
+    r"(?:\d+(?:st|nd|rd|th|e|er|eme|a|o|я)?|second|third|zweiter|dritter|segunda|tercera|terceira|seconda|terza"
+    r"|deuxieme|troisieme|вторая|третья)"
+)
 _SEQUEL = re.compile(
-    rf"(?: (?:part|pt|vol|volume|chapter|episode|book) {_COUNT}"  # "part viii", "vol 2", "chapter two"
+    rf"(?: {_PART} (?:{_COUNT}|{_ORDINAL})"  # "part viii", "vol 2", "chapter two", "teil ii", "часть вторая"
+    rf"| (?:{_ORDINAL}|{_ROMAN}) {_PART}"  # "2 teil", "2e partie", "segunda parte"
+    r"| ?第[\d一二三四五六七八九十]+[部集章季作弾编編篇话話]"  # "第二部"
+    rf"|(?<=[{UNSPACED}]) ?\d+"  # a digit after letters without spaces
     r"| \d+(?: \d+ \d+)?(?: ?d)?"  # "2", "2000", "33 1 3" (33 1/3), "3d", "3 d"
     rf"|(?! i$) {_ROMAN}| deux)$"  # "iii", but "The King and I" stays
 )
 
 
 def article_first(title: str) -> str:
-    """Undo the library order of a title.
+    """Returns a title with its article first, where the order of libraries puts it last.
 
     Example:
         >>> article_first("Matrix, The")
@@ -29,10 +39,10 @@ def article_first(title: str) -> str:
 
 
 def series_of(title: str) -> str:
-    """The key that a movie shares with its sequels and remakes: the title without number, subtitle and year.
+    """Returns the key that a movie shares with its sequels and remakes: the title without number, subtitle and year.
 
-    It reads nothing but the title: what it cannot see ("First Blood" and "Rambo") a `series` column can say.
-    The key is never empty; a title without any letter or digit is its own series.
+    A `series` column can say what the title does not ("First Blood" and "Rambo"). The key is never empty: a title
+    without any letter or digit is its own series.
 
     Raises:
         ValueError: the title is blank.
@@ -54,7 +64,10 @@ def series_of(title: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Lower case, no accents, no punctuation: "Pokémon: Wayne's" -> "pokemon waynes"."""
+    """Returns a text in lower case without accents and punctuation: "Pokémon: Wayne's" -> "pokemon waynes"."""
     letters = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
     letters = re.sub(r"['’`]", "", unicodedata.normalize("NFC", letters))
-    return " ".join(re.sub(r"[\W_]", " ", letters).split())
+    if letters.isascii():
+        return " ".join(re.sub(r"[\W_]", " ", letters).split())
+    # Vowel signs, as of Thai and Hindi, are marks (M): `re` does not count them as parts of a word.
+    return " ".join("".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in letters).split())

@@ -1,9 +1,13 @@
-"""How far metrics may lie off by chance, and how far two models are apart: bootstraps over movies.
+"""Confidence intervals of metrics, and of the differences between two models: bootstraps over movies.
 
 Percentile bootstrap ([Efron 1979](https://doi.org/10.1214/aos/1176344552)): movies, which is what ids name, are drawn
 with replacement, as many as there are, 1,000 times; an interval ends at the 2.5 % and 97.5 % quantiles. A movie is
 drawn with all its queries, so both directions see the same draws. Ranks stay those in the whole pool: an interval
 says what other queries would change, not other candidates or another training.
+
+Where R@k or recall@k is exactly 0 or 1, every draw gives the same, and the bootstrap says nothing. The interval is
+then that of [Wilson 1927](https://doi.org/10.1080/01621459.1927.10502953) with movies as trials: 0 to z^2 / (n + z^2),
+or n / (n + z^2) to 1, with z = 1.96 and n movies.
 
 Memory does not grow with the number of draws.
 """
@@ -24,19 +28,20 @@ from .ranking import Ids, RightRanks
 RESAMPLES = 1000
 TAILS = (0.025, 0.975)
 BLOCK = 2**20  # weights held at a time
+Z = 1.959964  # of 95 %
 
 
 class QueryRanks(NamedTuple):
-    """One direction's ranks, and whose the queries are: n ids in the same order."""
+    """One direction's ranks, and the movie ids of its queries, in the same order."""
 
     ranks: RightRanks
     ids: Ids
 
 
 def intervals(
-    judged: Mapping[str, QueryRanks], ks: Sequence[int] = RECALL_AT, seed: int = 0
+    queries: Mapping[str, QueryRanks], ks: Sequence[int] = RECALL_AT, seed: int = 0
 ) -> dict[str, dict[str, list[float]]]:
-    """95 % intervals of the metrics, by direction and name: [low, high].
+    """Returns 95 % intervals of the metrics, by direction and name: [low, high].
 
     All directions have the same movies, in any order.
 
@@ -47,18 +52,23 @@ def intervals(
         >>> found["image_to_text"]["R@1"], found["text_to_image"]["MRR"]
         ([0.0, 1.0], [1.0, 1.0])
     """
-    return {
-        direction: dict(zip(metric_names(ks), _ends(values[1:]), strict=True))
-        for direction, values in _drawn(judged, ks, seed).items()
-    }
+    found = {}
+    for direction, values in _drawn(queries, ks, seed).items():
+        ends = dict(zip(metric_names(ks), _ends(values[1:]), strict=True))
+        movies = len(np.unique(np.asarray(queries[direction].ids)))
+        for name, share in zip(metric_names(ks), values[0].tolist(), strict=True):
+            if name.startswith(("R@", "recall@")) and share in (0.0, 1.0):
+                ends[name] = [0.0, Z**2 / (movies + Z**2)] if share == 0 else [movies / (movies + Z**2), 1.0]
+        found[direction] = ends
+    return found
 
 
 def differences(
     first: Mapping[str, QueryRanks], second: Mapping[str, QueryRanks], ks: Sequence[int] = RECALL_AT, seed: int = 0
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """How far a second model is above a first on the same queries: a paired bootstrap, both see the same draws.
+    """Returns how far a second model is above a first on the same queries, by direction and name.
 
-    Returns by direction and name the `difference`, second - first, and its 95 % `interval`, [low, high].
+    `difference` is second - first; `interval`, [low, high], is of a paired bootstrap: both have the same draws.
 
     Raises:
         ValueError: the two do not hold the same ids, each as often.
@@ -69,11 +79,11 @@ def differences(
         {'difference': 1.0, 'interval': [1.0, 1.0]}
     """
     for direction in first:
-        counts = [Counter(np.asarray(judged[direction].ids).tolist()) for judged in (first, second)]
+        counts = [Counter(np.asarray(model[direction].ids).tolist()) for model in (first, second)]
         if strange := (counts[0] - counts[1]) + (counts[1] - counts[0]):
             named = f"{len(strange)} differ, first: {next(iter(strange))!r}"
             raise ValueError(f"the two do not hold the same ids of {direction.replace('_', '-')} queries: {named}")
-    drawn = [_drawn(judged, ks, seed) for judged in (first, second)]
+    drawn = [_drawn(model, ks, seed) for model in (first, second)]
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for direction in first:
         values = drawn[1][direction] - drawn[0][direction]
@@ -82,20 +92,20 @@ def differences(
     return found
 
 
-def _drawn(judged: Mapping[str, QueryRanks], ks: Sequence[int], seed: int) -> dict[str, NDArray[np.float64]]:
-    """Metrics of all queries, then of those of each draw: (1 + draws, metrics) by direction."""
+def _drawn(queries: Mapping[str, QueryRanks], ks: Sequence[int], seed: int) -> dict[str, NDArray[np.float64]]:
+    """Returns the metrics of all queries, then of those of each draw: (1 + draws, metrics) by direction."""
     # Every query has a right answer, so all directions have the same movies.
-    owners = {direction: np.unique(np.asarray(of.ids), return_inverse=True)[1] for direction, of in judged.items()}
+    owners = {direction: np.unique(np.asarray(of.ids), return_inverse=True)[1] for direction, of in queries.items()}
     movies = int(next(iter(owners.values())).max()) + 1
-    values: dict[str, list[NDArray[np.float64]]] = {direction: [] for direction in judged}
+    values: dict[str, list[NDArray[np.float64]]] = {direction: [] for direction in queries}
     for weights in chain([np.ones((1, movies), dtype=np.int64)], _draws(movies, seed)):
         for direction, found in values.items():
-            found.append(_weighted_metrics(judged[direction].ranks, owners[direction], weights, ks))
+            found.append(_weighted_metrics(queries[direction].ranks, owners[direction], weights, ks))
     return {direction: np.concatenate(found) for direction, found in values.items()}
 
 
 def _draws(movies: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """How often each movie was drawn, (draws, movies) at a time."""
+    """Yields how often each movie was drawn, (draws, movies) at a time."""
     rng = np.random.default_rng(seed)
     size = max(1, BLOCK // movies)
     for start in range(0, RESAMPLES, size):
@@ -107,7 +117,7 @@ def _draws(movies: int, seed: int) -> Iterator[NDArray[np.int64]]:
 def _weighted_metrics(
     ranks: RightRanks, owners: NDArray[np.intp], weights: NDArray[np.intp], ks: Sequence[int]
 ) -> NDArray[np.float64]:
-    """`retrieval_metrics` of each draw, (draws, metrics).
+    """Returns `retrieval_metrics` of each draw, (draws, metrics).
 
     `owners` (queries,) says whose each query is, `weights` (draws, movies) how often each movie was drawn.
     """
@@ -125,5 +135,5 @@ def _weighted_metrics(
 
 
 def _ends(values: NDArray[np.float64]) -> list[list[float]]:
-    """[low, high] of each column."""
+    """Returns [low, high] of each column."""
     return np.quantile(values, TAILS, axis=0).T.tolist()

@@ -99,6 +99,30 @@ class TestPlots:
         found = near_plots([[" ".join(words)], [" ".join([*words[:18], "x", "y"])]])  # 16 of 18 shingles
         assert found.likeness == pytest.approx([16 / 18])
 
+    @pytest.mark.parametrize(
+        ("plot", "near", "other"),
+        [
+            (
+                "船长追捕夺走他一条腿的白鲸，最后失去了他的船和生命。",
+                "老船长追捕夺走他一条腿的白鲸，最后失去了船和生命！",
+                "伯爵离开山中的城堡，乘船来到伦敦寻找新的生命。",
+            ),
+            (
+                "船長は片足を奪った白鯨を追い、ついに船と命を失う。",
+                "ある船長は片足を奪った白鯨を追い、ついに船と命を失った。",
+                "伯爵は山の城を去り、船でロンドンへやって来て命を狙う。",
+            ),
+            (
+                "กัปตันตามล่าวาฬขาวที่เอาขาของเขาไป และในที่สุดก็สูญเสียเรือและชีวิต",
+                "กัปตันตามล่าวาฬขาวที่เอาขาของเขาไป และสุดท้ายก็สูญเสียเรือและชีวิต",
+                "ท่านเคานต์ออกจากปราสาทบนภูเขาและเดินทางมายังลอนดอนด้วยเรือ",
+            ),
+        ],
+        ids=["Chinese", "Japanese", "Thai"],
+    )
+    def test_plots_without_spaces_are_compared_by_their_characters(self, plot, near, other):
+        assert near_plots([[plot], [other], [near]]).rows.tolist() == [[0, 2]]
+
     def test_short_plots_are_near_only_if_they_are_the_same(self):
         plots = [["A boxer trains."], ["a boxer, trains"], ["A boxer trains hard."], ["???"], ["???"], ["!!!"]]
         assert near_plots(plots).rows.tolist() == [[0, 1], [3, 4]]

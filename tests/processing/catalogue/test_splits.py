@@ -35,6 +35,14 @@ HALVES = {"a": 0.5, "b": 0.5}
         ("Pokémon: The First Movie", "pokemon"),
         ("Femme Nikita, La (1990)", "la femme nikita"),
         ("Saw V", "saw"),
+        # in other languages
+        ("Der Pate – Teil II", "der pate"),
+        ("Kill Bill 2. Teil", "kill bill"),
+        ("El padrino Parte II", "el padrino"),
+        ("Le Parrain, 2e partie", "le parrain"),
+        ("Иван Васильевич Часть 2", "иван васильевич"),
+        ("教父 第二部", "教父"),
+        ("战狼2", "战狼"),
         # not numbers of a sequel
         ("2001: A Space Odyssey", "2001"),
         ("Se7en", "se7en"),

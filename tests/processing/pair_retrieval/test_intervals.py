@@ -3,6 +3,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from processing.pair_retrieval import intervals as module
 from processing.pair_retrieval.intervals import QueryRanks, differences, intervals
@@ -51,6 +52,13 @@ def test_an_interval_covers_the_truth_about_as_often_as_it_says():
         low, high = intervals(judged(one=1 + (rng.random(100) > 0.3)), ks=(1,))["one"]["R@1"]
         covered += low <= 0.3 <= high
     assert 180 <= covered <= 199
+
+
+@pytest.mark.parametrize(("rank", "interval"), [(2, (0, 0.0370)), (1, (0.9630, 1))])
+def test_a_share_of_none_or_all_has_wilsons_interval(rank, interval):
+    found = intervals(judged(one=np.full(100, rank)), ks=(1,))["one"]
+    assert found["R@1"] == found["recall@1"] == pytest.approx(interval, abs=1e-4)
+    assert binomtest(int(rank == 1) * 100, 100).proportion_ci(method="wilson") == pytest.approx(interval, abs=1e-4)
 
 
 def test_blocks_do_not_change_the_intervals(monkeypatch):
