@@ -128,9 +128,9 @@ def check_same_data(results: Mapping[str, Mapping[str, Any]]) -> None:
             raise ValueError(f"{first} and {name} were evaluated on other splits: {splits}")
         prints = [of["data_fingerprint"][of["split"]] for of in (one, other)]
         if prints[0] != prints[1]:
-            told = " and ".join(of[:12] for of in prints)
+            short = " and ".join(each[:12] for each in prints)
             raise ValueError(
-                f"{first} and {name} were evaluated on other data: their fingerprints of {one['split']} are {told}"
+                f"{first} and {name} were evaluated on other data: their fingerprints of {one['split']} are {short}"
             )
 
 
