@@ -49,7 +49,7 @@ REQUIREMENTS = (
     "huggingface-hub>=2.0,<3",
     "numpy>=1.26,<3",
     "pillow>=11.3,<14",
-    "safetensors>=0.5,<1",
+    "safetensors>=0.8,<1",
     "torch>=2.6,<3",
     "transformers>=5.20,<6",
 )
