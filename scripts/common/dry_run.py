@@ -25,7 +25,7 @@ def dry_run(model: PosterCLIPModel, processor: PosterCLIPProcessor) -> None:
     Raises:
         ValueError: a part fails or gives something that cannot be used; it names the part and the reason.
     """
-    was_training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     vision = f"the poster encoder ({model.config.vision_config.model_type})"
     text = f"the plot encoder ({model.config.text_config.model_type})"
     model.eval()
@@ -41,7 +41,8 @@ def dry_run(model: PosterCLIPModel, processor: PosterCLIPProcessor) -> None:
         with _named(vision, "works on pixel_values alone"):
             _check(model(pixel_values=pixels.to(model.device)).image_embeds)
     finally:
-        model.train(was_training)
+        for module, training in modes:  # a frozen encoder stays in eval
+            module.training = training
 
 
 def _check(embeds: Tensor) -> None:

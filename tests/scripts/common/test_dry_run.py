@@ -20,9 +20,10 @@ def model_of(vision=VISION["vit"], text=TEXT["bert"]) -> PosterCLIPModel:
 @pytest.mark.parametrize("fields", [{}, {"use_poster_text": True, "char_ngram_dim": 16}], ids=["image", "poster text"])
 def test_what_works_passes_and_is_left_as_it_was(fields):
     model = tiny_model(**fields).train()
+    model.vision_model.eval()  # as a frozen encoder is
     before = {name: value.clone() for name, value in model.state_dict().items()}
     dry_run(model, tiny_processor())
-    assert model.training
+    assert model.training and not any(module.training for module in model.vision_model.modules())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
