@@ -14,12 +14,12 @@ EXAMPLES = 1000  # of each kind
 
 
 def audit(catalogue: Catalogue) -> dict[str, Any]:
-    """Look for movies of validation and test that another split gives away, JSON-ready.
+    """Returns, JSON-ready, which movies of validation and test are known from another split.
 
     A leak is a pair of movies in two splits, one of them held out, with nearly the same poster (`near_posters`) or
     nearly the same plot (`near_plots`), or a series that lies in such splits. Other pairs, within a split or between
     two that are not held out, are duplicates: in a pool, each has an answer that is counted wrong.
-    A plot that holds its own movie's title is no leak, and told: the title is on the poster too.
+    A plot that holds its own movie's title is counted and is no leak: the title is on the poster too.
 
     Returns:
         `posters` and `plots`: of `leaks` and of `duplicates` the count of pairs, that of the held-out movies in them,
@@ -44,7 +44,7 @@ def audit(catalogue: Catalogue) -> dict[str, Any]:
 
 
 def leak_count(found: dict[str, Any]) -> int:
-    """How many leaks, of all kinds together, an `audit` has found."""
+    """Returns how many leaks, of all kinds together, an `audit` has found."""
     return sum(found[kind]["leaks"]["count"] for kind in ("posters", "plots", "series"))
 
 

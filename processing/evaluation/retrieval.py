@@ -21,7 +21,7 @@ METRICS = (*metric_names(), *(f"{way}_{name}" for way in DIRECTIONS for name in 
 
 
 def top_answers(queries: Embeddings, candidates: Embeddings, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The k best candidates of each query, best first; among equal scores the lower index comes first.
+    """Returns the k best candidates of each query, best first; among equal scores the lower index comes first.
 
     Embeddings are as in `pair_ranks`. Returns indices into candidates and their scores, both of shape
     (n_queries, min(k, n_candidates)). Raises ValueError for k below 1 and embeddings that `pair_ranks` refuses.
@@ -41,7 +41,7 @@ def top_answers(queries: Embeddings, candidates: Embeddings, k: int) -> tuple[ND
 
 
 def best_of(scores: NDArray[np.float64], k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The k best of (n_queries, n_candidates) scores, best first, as `top_answers` returns them.
+    """Returns the k best of (n_queries, n_candidates) scores, best first, in the form of `top_answers`.
 
     Example:
         >>> best_of(np.array([[0.1, 0.3, 0.1, 0.2]]), k=3)[0]
@@ -84,7 +84,7 @@ class PoolResult:
 
 
 def evaluate_pool(image_embeds: Embeddings, text_embeds: Embeddings, image_ids: Ids, text_ids: Ids) -> PoolResult:
-    """Ranks in both directions: every poster against all plots, every plot against all posters.
+    """Returns the ranks in both directions: every poster against all plots, every plot against all posters.
 
     Shapes and errors are those of `pair_ranks`; a movie may have several plots, and then has several right ones.
 
@@ -114,9 +114,9 @@ def trainer_metrics(prediction: Any) -> dict[str, float]:
 def legacy_protocol(
     image_embeds: Embeddings, text_embeds: Embeddings, ids: Ids, trained: NDArray[np.bool_]
 ) -> dict[str, dict[str, float]]:
-    """The course report's judging: one distance matrix -cos over all movies, accuracy of its arg-min.
+    """Returns the course report's evaluation: the accuracy of the arg-min of one distance matrix over all movies.
 
-    Trained movies and the others are counted apart, but each is still sought among all movies. A distance
+    Trained movies and the others are counted apart, but each is searched for among all movies. A distance
     that ties with the smallest is a miss, so accuracy is the share of rank 1.
 
     Embeddings are (n, dim), one poster and one plot a movie in the same order; `trained` is (n,) bool.
