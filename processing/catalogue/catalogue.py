@@ -12,14 +12,14 @@ from datasets import Dataset, DatasetDict, Features, Image, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
 from .image_checks import check_posters
-from .movies import MOVIE_FEATURES, check_movies
+from .movies import MOVIE_FEATURES, check_movies, source_warnings
 from .near_duplicates import Thumbnails, near_duplicates
 from .ocr_cache import read_posters
-from .ocr_lines import LINES, PosterText, read_poster_text
+from .ocr_lines import LINES, read_poster_text
 from .plot_lengths import describe_cut_plots
 from .sources.columns import Columns
 from .sources.layouts import read_source
-from .sources.rows import BadRow, CatalogueError, Source, bad_row
+from .sources.rows import BadRow, CatalogueError, bad_row
 from .splits import SPLIT_SIZES, assign_splits, describe_shares
 
 __all__ = ["BadRow", "Catalogue", "CatalogueError", "load_catalogue"]
@@ -65,7 +65,7 @@ class Catalogue:
             logger.warning("%s: %d series of validation or test lie in another split too", self.source, shared)
 
     def leaking_series(self) -> dict[str, dict[str, list[str]]]:
-        """The series of validation and test that lie in another split too: the ids of their movies, split by split."""
+        """Returns the series of validation and test that lie in another split too: the ids of their movies by split."""
         of: dict[str, dict[str, list[str]]] = {}
         for name, split in self.splits.items():
             for key, number in zip(split["series"][:], split["id"][:], strict=True):
@@ -74,20 +74,21 @@ class Catalogue:
 
     @property
     def shared_series(self) -> int:
-        """How many series of validation and test lie in another split too."""
+        """The number of series of validation and test that lie in another split too."""
         return len(self.leaking_series())
 
     @property
     def shared_plots(self) -> int:
-        """How many movies have a first plot that is another movie's too: as queries they can only tie."""
-        counts = Counter(plots[0] for split in self.splits.values() for plots in split["plots"][:])
+        """The number of movies that have the same first plot as another movie: as queries they can only tie."""
+        rows = (row for split in self.splits.values() for row in zip(split["id"][:], split["plots"][:], strict=True))
+        counts = Counter(plot for _, plot in {(number, plots[0]) for number, plots in rows})
         return sum(count for count in counts.values() if count > 1)
 
     def movies(self, names: Sequence[str]) -> Dataset:
-        """The movies of the named splits, one after the other.
+        """Returns the movies of the named splits, one after the other.
 
         Raises:
-            CatalogueError: a split is not there, or there are not two movies: a right one needs a wrong one.
+            CatalogueError: a split is not there, or there are fewer than two rows.
         """
         if missing := [name for name in names if name not in self.splits]:
             there = ", ".join(self.splits)
@@ -130,7 +131,7 @@ class Catalogue:
         return replace(self, splits=DatasetDict({**parts, **others}), split_by=split_by, thumbnails=thumbnails)
 
     def with_poster_text(self, folder: Path, language: str | None = None) -> "Catalogue":
-        """The catalogue with every poster read: by OCR, where the source does not say what is printed on it.
+        """Returns the catalogue with the text on every poster, read by OCR where the source does not give it.
 
         A poster that cannot be read has no lines, is logged, and is named in the report.
 
@@ -171,6 +172,8 @@ class Catalogue:
             tokenizer: counts the plots that are cut at its limit; without one, a rule of thumb does.
         """
         texts = [lines for split in self.splits.values() for lines in split["poster_text"][:] if lines is not None]
+        plots = [plot for split in self.splits.values() for of in split["plots"][:] for plot in of]
+        cut = describe_cut_plots(plots, tokenizer)
         genres = Counter(genre for split in self.splits.values() for of in split["genres"][:] for genre in of)
         return {
             "source": self.source,
@@ -188,7 +191,7 @@ class Catalogue:
                 "without_text": texts.count([]),
                 "failed": list(self.posters_failed),
             },
-            "warnings": [*self.warnings, *self._cut_plots(tokenizer)],
+            "warnings": [*self.warnings, *([cut] if cut else [])],
         }
 
     def summary(self, tokenizer: PreTrainedTokenizerBase | None = None) -> list[str]:
@@ -208,11 +211,6 @@ class Catalogue:
             *([f"bad rows left out: {len(self.bad_rows)}"] if self.bad_rows else []),
             *(f"warning: {line}" for line in report["warnings"]),
         ]
-
-    def _cut_plots(self, tokenizer: PreTrainedTokenizerBase | None) -> list[str]:
-        plots = [plot for split in self.splits.values() for of in split["plots"][:] for plot in of]
-        line = describe_cut_plots(plots, tokenizer)
-        return [line] if line else []
 
 
 def load_catalogue(
@@ -295,20 +293,6 @@ def load_catalogue(
         found.columns,
         split_by,
         seed,
-        warnings=(*found.warnings, *_warnings(found, movies, good, given_text, bool(given))),
+        warnings=tuple(source_warnings(found, [movies[index] for index in good], given_text, bool(given))),
         thumbnails={name: np.stack([thumbnails[index] for index in of]) for name, of in indices.items()},
     )
-
-
-def _warnings(found: Source, movies: list[dict[str, Any]], good: list[int], text: PosterText, given: bool) -> list[str]:
-    """Returns what a user should know: columns and rows of poster_text that were not used, movies without titles."""
-    warnings = []
-    if found.columns.unknown:
-        warnings.append(f"columns that were not understood: {', '.join(found.columns.unknown)}")
-    if without := sum(not movies[index]["title"] for index in good):
-        consequence = "" if given else "; they are a series each, so sequels and remakes may lie in several splits"
-        warnings.append(f"{without} of {len(good)} rows have no title{consequence}")
-    if text.unused:
-        names = ", ".join(text.unused[:5]) + (", ..." if len(text.unused) > 5 else "")
-        warnings.append(f"{len(text.unused)} rows of poster_text.jsonl belong to no poster ({names})")
-    return warnings

@@ -1,6 +1,6 @@
 """Movies out of rows: every field checked, whatever its column is called and however it is written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datasets import Features, Image, List, Value
@@ -61,6 +61,29 @@ def check_movies(found: Source, text: PosterText) -> tuple[list[dict[str, Any]],
         if movie.get("poster_text") is None:
             movie["poster_text"] = lines
     return movies, problems
+
+
+def source_warnings(
+    found: Source, movies: Sequence[Mapping[str, Any]], text: PosterText, has_splits: bool
+) -> list[str]:
+    """Returns what a user should know of a source: what was not understood or not used, and missing titles.
+
+    Args:
+        found: the rows.
+        movies: those that are used.
+        text: the lines on posters that a file gives, after they were joined.
+        has_splits: whether the source says which movie is in which split.
+    """
+    warnings = [*found.warnings]
+    if found.columns.unknown:
+        warnings.append(f"columns that were not understood: {', '.join(found.columns.unknown)}")
+    if without := sum(not movie["title"] for movie in movies):
+        consequence = "" if has_splits else ": splits are not by series there, sequels may lie in several splits"
+        warnings.append(f"{without} of {len(movies)} rows have no title{consequence}")
+    if text.unused:
+        names = ", ".join([*text.unused[:5], *(["..."] if len(text.unused) > 5 else [])])
+        warnings.append(f"rows of poster_text.jsonl that belong to no poster: {len(text.unused)} ({names})")
+    return warnings
 
 
 def same_movie(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

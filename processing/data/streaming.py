@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 
 def open_stream(source: str, splits: Sequence[str]) -> IterableDataset:
-    """The rows of the named splits, none of them read yet.
+    """Returns the rows of the named splits, none of them read yet.
 
     Where no split of the source has such a name but the rows have a column `split`, it is all of the rows:
     `MovieStream` takes those that it is to take.
@@ -93,9 +93,9 @@ class MovieStream(TorchIterableDataset):
         plot_columns, image_column: as `load_catalogue` takes them.
         on_bad_rows: "error" stops at a row that cannot be used; "skip" leaves it out, logs it and counts it.
         seed: of shuffling and draws.
-        augment: whether posters are seen in another way each pass, by `processing.data.transforms`.
+        augment: whether posters are changed in another way in each pass, by `processing.data.transforms`.
         mask_names: whether plots are shown without title and names, by `processing.data.masking`.
-        use_poster_text: whether an item also has what is printed on its poster; a row that does not say so is bad.
+        use_poster_text: whether an item also has the text on its poster; a row that does not give it is bad.
         buffer_size: rows among which is shuffled.
         process_index: which of the processes this is.
         processes: how many there are.

@@ -39,7 +39,7 @@ class TestSeveralPosters:
         rows = [movie(n // 2, file_name=f"posters/{n}.jpg", split="TRAIN" if n < 4 else "Val") for n in range(6)]
         catalogue = load_catalogue(folder(rows))
         assert ids(catalogue) == {"train": ["0", "0", "1", "1"], "validation": ["2", "2"]}
-        assert catalogue.report()["shared_series"] == 0
+        assert catalogue.report()["shared_series"] == catalogue.report()["shared_plots"] == 0
 
     def test_of_two_movies_under_one_id_are_refused(self, folder):
         rows = [movie(1), movie(1, file_name="posters/2.jpg", title="Another")]
@@ -58,7 +58,7 @@ class TestSeveralPosters:
         catalogue = load_catalogue(folder(rows))
         lines = [of and of[0]["text"] for of in catalogue.splits["train"]["poster_text"][:]]
         assert lines == [None, "ONE"]
-        assert catalogue.warnings == ("1 rows of poster_text.jsonl belong to no poster (1)",)
+        assert catalogue.warnings == ("rows of poster_text.jsonl that belong to no poster: 1 (1)",)
 
 
 def test_text_is_joined_by_the_value_of_ids_and_what_joins_nothing_is_counted(tmp_path):
@@ -69,9 +69,15 @@ def test_text_is_joined_by_the_value_of_ids_and_what_joins_nothing_is_counted(tm
     (tmp_path / "poster_text.jsonl").write_text("\n".join(map(json.dumps, lines)))
     catalogue = load_catalogue(str(tmp_path))
     assert [of[0]["text"] for of in catalogue.splits["train"]["poster_text"][:]] == ["862", "7"]
-    assert catalogue.warnings == ("1 rows of poster_text.jsonl belong to no poster (99)",)
+    assert catalogue.warnings == ("rows of poster_text.jsonl that belong to no poster: 1 (99)",)
 
 
 def test_movies_without_titles_are_counted(folder):
     catalogue = load_catalogue(folder([movie(n, title=None, series=None, split="train") for n in range(2)]))
     assert catalogue.warnings == ("2 of 2 rows have no title",)
+
+
+def test_movies_without_titles_are_not_split_by_series(folder):
+    catalogue = load_catalogue(folder([movie(n, title=None, file_name=f"posters/{n}.jpg") for n in range(40)]))
+    (line,) = catalogue.warnings
+    assert line.startswith("40 of 40 rows have no title: splits are not by series there")
