@@ -12,6 +12,8 @@ from processing.evaluation.retrieval import trainer_metrics
 from processing.reporting.results import write_results
 from scripts.common.command_line import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, stop
 from scripts.common.features import add_features
+from scripts.common.matcher import Matcher
+from scripts.common.matcher_fitting import fit_matcher
 from scripts.common.progress import show_progress
 from scripts.common.run_settings import ModelArguments, RunArguments, SplitArguments, StreamArguments, check_settings
 from scripts.common.training_data import load_data, open_streams
@@ -79,6 +81,11 @@ def main(arguments: list[str] | None = None) -> None:
             "log": trainer.state.log_history,
         }
         write_results(Path(run.output_dir) / RECORD, record)
+        if isinstance(movies.pairs, MoviePairs) and model.config.use_poster_text:
+            matcher = Matcher(trainer.clip, processor, cache=run.feature_cache)
+            held_out = movies.eval_pairs.movies if movies.eval_pairs else None
+            print(fit_matcher(matcher, movies.pairs.movies, held_out, run.seed))
+            matcher.save(Path(run.output_dir))
     if run.push_to_hub:
         trainer.push_to_hub()
     trainer.leave_process_group()

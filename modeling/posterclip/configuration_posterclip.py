@@ -71,6 +71,7 @@ class PosterCLIPConfig(PreTrainedConfig):
         image_weight_init_value: by how much a poster with words is moved towards its looks before training; 0 for
             always not at all.
         char_ngram_dim: so many dimensions of an embedding are a hashed bag of the text's characters; 0 for none.
+        title_weight: the weight of a movie's titles beside its plots, in `PosterCLIPModel.movie_features`.
         format_version: of what is saved; code refuses a newer one than its own.
 
     Every field is checked when the configuration is made; an error names the field, and of a misspelt one the right.
@@ -100,6 +101,7 @@ class PosterCLIPConfig(PreTrainedConfig):
     use_poster_text: bool = False
     image_weight_init_value: float | int = 0.1
     char_ngram_dim: int = 0
+    title_weight: float | int = 2.0
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self, **kwargs: Any) -> None:

@@ -207,6 +207,28 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
         )
         return output if return_dict is not False else output.to_tuple()
 
+    def movie_features(self, text_features: Tensor, movies: Tensor, is_title: Tensor, count: int) -> Tensor:
+        """Returns one text feature for each movie of several texts, (count, feature + char_ngram_dim).
+
+        It is the mean direction of the movie's plots plus `config.title_weight` times that of its titles, pooled
+        features and n-grams each by themselves. What a movie does not have adds nothing; `embed_texts` takes the
+        result like the feature of a single text.
+
+        Args:
+            text_features: (texts, feature + char_ngram_dim), from `text_features`, of titles and plots in any order.
+            movies: (texts,) the movie that each belongs to, 0 to count - 1.
+            is_title: (texts,) which of them are titles.
+            count: number of movies.
+        """
+        features = self._normalized_parts(text_features.to(self.dtype))
+        sums = features.new_zeros(2 * count, features.shape[1]).index_add_(0, 2 * movies + is_title.long(), features)
+        plots, titles = self._normalized_parts(sums).view(count, 2, -1).unbind(1)
+        return plots + self.config.title_weight * titles
+
+    def _normalized_parts(self, text_features: Tensor) -> Tensor:
+        sizes = [self.text_projection.in_features, self.config.char_ngram_dim]
+        return torch.cat([F.normalize(part, dim=-1, eps=1e-6) for part in text_features.split(sizes, dim=1)], dim=1)
+
     def embed_texts(self, text_features: Tensor) -> Tensor:
         """Returns normalised embeddings of `text_features`, (texts, projection_dim + char_ngram_dim)."""
         return self._with_ngrams(*self._project_texts(text_features))

@@ -80,6 +80,27 @@ class FeatureEncoder:
         """Returns the features of posters' texts, as `texts` does, with zeros for a poster without text."""
         return self.texts(texts) * torch.tensor([[bool(text)] for text in texts])
 
+    def movies(self, titles: Sequence[Sequence[str]], plots: Sequence[Sequence[str]]) -> Tensor:
+        """Returns the features of movies out of all their titles and plots, (movies, feature + char_ngram_dim).
+
+        A movie without titles or plots has the feature of what it has; one without either is a row of zeros.
+        """
+        texts, owners, is_title = [], [], []
+        for owner, (of_titles, of_plots) in enumerate(zip(titles, plots, strict=True)):
+            texts += [*of_titles, *of_plots]
+            owners += [owner] * (len(of_titles) + len(of_plots))
+            is_title += [True] * len(of_titles) + [False] * len(of_plots)
+        size = self.model.text_projection.in_features + self.model.config.char_ngram_dim
+        features = self.texts(texts) if texts else torch.zeros(0, size)
+        device = self.model.device
+        with torch.no_grad():
+            return self.model.movie_features(
+                features.to(device),
+                torch.tensor(owners, dtype=torch.long, device=device),
+                torch.tensor(is_title, dtype=torch.bool, device=device),
+                len(titles),
+            ).cpu()
+
     def embeddings(self, movies: Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Returns the embeddings of the movies' posters and of their first plots, (movies, dimensions) each."""
         plots = [plot for plots in first_plots(movies) for plot in plots]

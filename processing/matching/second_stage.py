@@ -1,0 +1,139 @@
+"""The second stage of matching: a score for each pair of a poster and a candidate, and the confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .candidates import Movies, Posters, Rows, most_similar
+from .confidence import FLOOR, Answers, Confidence
+from .logistic import LogisticModel, Vector
+from .pair_features import PAIR_FEATURES, pair_features
+
+MIN_CALIBRATION = 100  # posters; of fewer, a precision of 95 % could not be told from 90 %
+POOL_SHARES = (1.0, 0.3, 0.1)  # of a pool's movies, in the pools that the confidence is calibrated on
+
+
+@dataclass(frozen=True)
+class LabelledPool:
+    """Candidate pairs of a pool in which every poster's movie is known.
+
+    Args:
+        rows, columns: (pairs,) poster and movie of each pair.
+        features: (pairs, PAIR_FEATURES).
+        answers: (posters,) the place of each poster's movie among the movies.
+        movies: number of movies.
+    """
+
+    rows: Rows
+    columns: Rows
+    features: NDArray[np.float32]
+    answers: Rows
+    movies: int
+
+    @classmethod
+    def of(cls, posters: Posters, movies: Movies, answers: ArrayLike) -> LabelledPool:
+        """Returns the pairs of the posters and their candidates."""
+        rows, columns = candidate_pairs(posters, movies)
+        features = pair_features(posters, movies, rows, columns)
+        return cls(rows, columns, features, np.asarray(answers, np.intp), len(movies.texts))
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """(pairs,) whether the movie is the poster's."""
+        return self.columns == self.answers[self.rows]
+
+    def best_two(self, scores: Vector, in_table: NDArray[np.bool_]) -> Answers:
+        """Returns the best two scores of each poster among the movies that are left in the table.
+
+        Args:
+            scores: (pairs,).
+            in_table: (movies,) which movies are left.
+        """
+        kept = in_table[self.columns]
+        rows, kept_scores, right = self.rows[kept], scores[kept], self.right[kept]
+        # Of equal scores the wrong one comes first: a tie counts against the model.
+        order = np.lexsort((right, -kept_scores, rows))
+        posters = np.arange(len(self.answers))
+        places = np.searchsorted(rows[order], posters)[:, None] + [0, 1]
+        counts = np.bincount(rows, minlength=len(posters))[:, None]
+        found = np.where(counts > [0, 1], np.append(order, -1)[np.minimum(places, len(order))], -1)
+        best, second = np.append(kept_scores, FLOOR)[found].T
+        return Answers(best, second, np.append(right, False)[found[:, 0]], in_table[self.answers])
+
+
+@dataclass(frozen=True)
+class SecondStage:
+    """A logistic regression on the features of a pair, and the confidence that was calibrated on its scores.
+
+    Args:
+        scorer: over PAIR_FEATURES; its log-odds are the score of a pair.
+        confidence: None where there were too few posters to calibrate it.
+    """
+
+    scorer: LogisticModel
+    confidence: Confidence | None
+
+    @classmethod
+    def fit(cls, training: Sequence[LabelledPool], calibration: Sequence[LabelledPool], seed: int = 0) -> SecondStage:
+        """Returns the second stage that fits pools of known movies.
+
+        Args:
+            training: pools whose candidates the scorer learns to tell from the right movies.
+            calibration: pools that the confidence is calibrated on, whole and in parts (`POOL_SHARES`), with all of
+                their movies and with half of them. With fewer than `MIN_CALIBRATION` posters, or without a right
+                answer among them, there is no confidence.
+            seed: of the draws of movies.
+
+        Raises:
+            ValueError: no poster's movie is among its candidates, or nothing else is.
+        """
+        right = np.concatenate([pool.right for pool in training])
+        if right.all() or not right.any():
+            raise ValueError(f"{'all' if len(right) and right.all() else 'none'} of the candidates are right")
+        scorer = LogisticModel.fit(PAIR_FEATURES, np.concatenate([pool.features for pool in training]), right)
+        if sum(len(pool.answers) for pool in calibration) < MIN_CALIBRATION:
+            return cls(scorer, None)
+        random = np.random.default_rng(seed)
+        complete: list[Answers] = []
+        halved: list[Answers] = []
+        for pool in calibration:
+            scores = scorer.log_odds(pool.features)
+            for share in POOL_SHARES:
+                drawn = random.random(pool.movies) < share
+                asked = drawn[pool.answers]
+                for absent, answers in ((0.0, complete), (0.5, halved)):
+                    left = drawn & (random.random(pool.movies) >= absent)
+                    answers.append(pool.best_two(scores, left).select(asked))
+        known = Answers.joined(complete)
+        return cls(scorer, Confidence.fit(known, Answers.joined(halved)) if known.right.any() else None)
+
+    def scores(self, posters: Posters, movies: Movies, rows: Rows, columns: Rows) -> Vector:
+        """Returns the log-odds of pairs, (pairs,)."""
+        return self.scorer.log_odds(pair_features(posters, movies, rows, columns))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the second stage as JSON takes it."""
+        return {"scorer": self.scorer.to_dict(), "confidence": self.confidence and self.confidence.to_dict()}
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> SecondStage:
+        """Returns the second stage that `to_dict` gave.
+
+        Raises:
+            ValueError: it was fitted to other features than those of this code.
+        """
+        scorer, confidence = LogisticModel.from_dict(saved["scorer"]), saved["confidence"]
+        if tuple(scorer.weights) != PAIR_FEATURES:
+            raise ValueError("its features are not those of this version: train the model again")
+        return cls(scorer, confidence and Confidence.from_dict(confidence))
+
+
+def candidate_pairs(posters: Posters, movies: Movies) -> tuple[Rows, Rows]:
+    """Returns poster and movie of each candidate pair, (pairs,) both, those of a poster together and best first."""
+    found = most_similar(posters.embeddings, movies.embeddings)
+    return np.repeat(np.arange(len(found)), found.shape[1]), found.ravel()
