@@ -26,7 +26,7 @@ class LogisticModel:
     Example:
         >>> model = LogisticModel.fit(["margin"], [[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
         >>> model.probabilities(np.array([[0.0], [3.0]])).round(1).tolist()
-        [0.1, 0.9]
+        [0.2, 0.8]
         >>> LogisticModel.from_dict(model.to_dict()) == model
         True
     """
