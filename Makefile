@@ -23,13 +23,15 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
 	touch $@
 
-demo: install ## train, evaluate and load a model on the embedded stories
+demo: install ## train and evaluate a model on the embedded stories, and match posters with it
 	$(BIN)/python scripts/demo.py $(DEMO)
 	$(BIN)/python scripts/train.py scripts/configs/posterclip.yaml --catalogue $(DEMO)/catalogue \
 		--output_dir $(DEMO)/model --feature_cache $(DEMO)/features
 	$(BIN)/python scripts/evaluate.py $(DEMO)/model --catalogue $(DEMO)/catalogue
 	$(BIN)/python scripts/card.py $(DEMO)/model/report-test
-	cd $(DEMO) && $(CURDIR)/$(BIN)/python $(CURDIR)/scripts/match.py model catalogue/posters/puss-in-boots.png \
+	$(BIN)/python scripts/match.py $(DEMO)/model --posters $(DEMO)/scans --movies $(DEMO)/movies.csv \
+		--output $(DEMO)/matches
+	cd $(DEMO) && $(CURDIR)/$(BIN)/python $(CURDIR)/scripts/match.py model catalogue/posters/puss-in-boots.png --plots \
 		"A cat in a pair of boots talks his poor master into a castle and a royal marriage." \
 		"A captain hunts the white whale that took his leg." \
 		"A count leaves his castle in the mountains for London."

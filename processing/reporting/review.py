@@ -42,7 +42,7 @@ def csv_rows(matches: Dataset) -> list[list[str]]:
     """
     rows = [list(COLUMNS)]
     for match in matches:
-        others = [each for each in match["candidates"] if each["id"] != match["id"]][: SHOWN - 1]
+        others = [each for each in match["candidates"] or [] if each["id"] != match["id"]][: SHOWN - 1]
         runner_ups = [_cell(each[name]) for each in others for name in MOVIE_COLUMNS]
         runner_ups += [""] * (len(MOVIE_COLUMNS) * (SHOWN - 1) - len(runner_ups))
         first = [_cell(match[name]) for name in ("poster", "status", *MOVIE_COLUMNS)]
@@ -110,8 +110,7 @@ def write_review(
 
 def _page_row(match: Mapping[str, Any], cells: list[str], numbers: Mapping[str, int]) -> dict[str, Any]:
     """What the page needs of a poster; its candidates are the proposed movie, if there is one, and the runner-ups."""
-    proposed = [each for each in match["candidates"] if each["id"] == match["id"]]
-    others = [each for each in match["candidates"] if each["id"] != match["id"]]
+    ordered = sorted(match["candidates"] or [], key=lambda each: each["id"] != match["id"])
     candidates = [
         {
             "movie": numbers[each["id"]],
@@ -119,7 +118,7 @@ def _page_row(match: Mapping[str, Any], cells: list[str], numbers: Mapping[str, 
             "similarity": _cell(each["similarity"]),
             "matched": each["matched"] or [],
         }
-        for each in [*proposed, *others][:SHOWN]
+        for each in ordered[:SHOWN]
     ]
     return {
         "cells": cells,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from datasets import Dataset, Image
 from tqdm.auto import tqdm
@@ -30,6 +30,7 @@ class MatchInputs:
     Args:
         posters: with the columns `poster` and `image`.
         movies: the table, as `read_movies` gives it.
+        titles: "use", or "hide" where they are hidden or the table has none.
         thumbnails: one for each poster.
         failed: the reason of each poster that cannot be read, by its name.
         bad_rows: the rows of the table that cannot be used, with the reasons.
@@ -38,13 +39,14 @@ class MatchInputs:
 
     posters: Dataset
     movies: Dataset
+    titles: Literal["use", "hide"]
     thumbnails: list[bytes]
     failed: dict[str, str]
     bad_rows: list[str]
     notes: list[str]
 
     @classmethod
-    def read(cls, posters: str, movies: str, titles: str = "use") -> "MatchInputs":
+    def read(cls, posters: str, movies: str, titles: Literal["use", "hide"] = "use") -> "MatchInputs":
         """Reads both sides and decodes every poster once, with a progress bar.
 
         Args:
@@ -67,6 +69,9 @@ class MatchInputs:
         rows = table.rows
         notes = [f"{movies}: {warning}" for warning in table.warnings]
         notes += [f"{posters}: {warning}" for warning in pictures.warnings]
+        if titles == "use" and not any(rows["title"][:]):
+            titles = "hide"
+            notes.append(f"{movies} has no titles: posters are matched by plots alone")
         if titles == "hide":
             rows = rows.select([index for index, plots in enumerate(rows["plots"][:]) if plots])
             if not len(rows):
@@ -76,7 +81,7 @@ class MatchInputs:
         readable = pictures.rows.select(list(thumbnails))
         notes += [f"the same picture: {', '.join(same)}" for same in _duplicates(readable)]
         bad_rows = [str(bad) for bad in table.bad_rows]
-        return cls(readable, rows, list(thumbnails.values()), failed, bad_rows, notes)
+        return cls(readable, rows, titles, list(thumbnails.values()), failed, bad_rows, notes)
 
     def lines(self) -> list[str]:
         """Returns what a user should know before the results: notes, and what is left out, by name."""
@@ -135,12 +140,13 @@ def write_matches(
     ]
     summary = {
         **settings,
+        "titles": inputs.titles,
         "counts": {"posters": len(matches), "movies": len(inputs.movies), "statuses": dict(Counter(statuses))},
         "expected_precision": round(sum(accepted) / len(accepted), 4) if accepted else None,
         "left_out": {"posters": inputs.failed, "rows": inputs.bad_rows},
         **extra,
     }
-    titles = "titles used" if settings["titles"] == "use" else "titles hidden"
+    titles = "titles used" if inputs.titles == "use" else "titles hidden"
     about = f"{len(matches):,} posters against {len(inputs.movies):,} movies, {titles}."
     if summary["expected_precision"]:
         about += f" Of the accepted matches {summary['expected_precision']:.1%} are expected to be right."

@@ -1,5 +1,6 @@
 """What `make demo` leaves in the folder that POSTERCLIP_DEMO names; `make test` makes it once, before the tests."""
 
+import csv
 import json
 import os
 from pathlib import Path
@@ -23,3 +24,12 @@ def test_held_out_stories_are_found_at_least_twice_as_often_as_by_chance(folder)
         assert metrics[direction]["R@5"] >= 2 * metrics["chance"][direction]["R@5"]
     assert Image.open(folder / "model" / "report-test" / "sheet-spread.png").height > 1000
     assert f"{metrics['image_to_text']['R@1']:.2%}" in (folder / "model" / "README.md").read_text(encoding="utf-8")
+
+
+def test_scanned_posters_are_matched_with_a_table_that_lacks_some_of_their_movies(folder):
+    summary = json.loads((folder / "matches" / "summary.json").read_text(encoding="utf-8"))
+    scans = sorted(path.name for path in (folder / "scans").iterdir())
+    with open(folder / "matches" / "matches.csv", encoding="utf-8-sig", newline="") as file:
+        assert [row["poster"] for row in csv.DictReader(file)] == scans
+    assert summary["counts"]["posters"] == len(scans) and summary["titles"] == "use"
+    assert (folder / "matches" / "review.html").is_file()

@@ -71,6 +71,13 @@ def test_with_hidden_titles_movies_without_a_plot_are_left_out_and_counted(scans
         MatchInputs.read(str(scans), str(tmp_path / "titles.csv"), titles="hide")
 
 
+def test_a_table_without_titles_is_matched_by_plots_and_says_so(scans, tmp_path):
+    (tmp_path / "plots.csv").write_text("id,plot\n7,A whale.\n8,A count.\n")
+    inputs = MatchInputs.read(str(scans), str(tmp_path / "plots.csv"))
+    assert inputs.titles == "hide"
+    assert any("has no titles: posters are matched by plots alone" in note for note in inputs.notes)
+
+
 def test_a_folder_of_broken_posters_is_refused(table, tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.jpg").write_bytes(b"")
