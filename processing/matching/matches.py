@@ -11,6 +11,7 @@ from .candidates import Rows
 from .confidence import Probabilities, most_certain
 from .logistic import Vector
 
+MORE_LIKELY = 0.5
 ACCEPTED, REVIEW, ABSENT, FAILED = "accepted", "review", "not in the table", "failed"
 
 
@@ -52,8 +53,10 @@ def one_to_one(rows: Rows, columns: Rows, scores: Vector) -> NDArray[np.bool_]:
 def statuses(probabilities: Probabilities | None, matched: NDArray[np.bool_], precision: float) -> list[str]:
     """Returns the status of each poster.
 
-    Accepted are the most certain posters, as many as may be while the precision is expected among them. Not in the
-    table are those most certainly absent, by the same rule. All others are for review; without a confidence all are.
+    Accepted are the most certain posters, as many as may be while the precision is expected among them, and of these
+    only those that are more likely right than wrong: in a batch of certain ones a few doubtful ones would not lower the
+    mean enough. Not in the table are those most certainly absent, by the same rule. All others are for review; without
+    a confidence all are.
 
     Args:
         probabilities: of the posters, None without a calibrated confidence.
@@ -62,6 +65,7 @@ def statuses(probabilities: Probabilities | None, matched: NDArray[np.bool_], pr
     """
     if probabilities is None:
         return [REVIEW] * len(matched)
-    accepted = most_certain(np.where(matched, probabilities.right, 0.0), precision)
-    absent = most_certain(1 - probabilities.in_table, precision) & ~accepted
+    right, absence = np.where(matched, probabilities.right, 0.0), 1 - probabilities.in_table
+    accepted = most_certain(right, precision) & (right > MORE_LIKELY)
+    absent = most_certain(absence, precision) & (absence > MORE_LIKELY) & ~accepted
     return [ACCEPTED if yes else ABSENT if no else REVIEW for yes, no in zip(accepted, absent, strict=True)]

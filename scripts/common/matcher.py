@@ -25,7 +25,7 @@ from processing.catalogue.ocr_cache import read_posters
 from processing.catalogue.ocr_lines import LINES
 from processing.matching.candidates import Movies, Posters
 from processing.matching.confidence import FLOOR
-from processing.matching.matches import FAILED, statuses
+from processing.matching.matches import ABSENT, FAILED, statuses
 from processing.matching.matches import one_to_one as left_one_to_one
 from processing.matching.pair_text import matched_lines
 from processing.matching.second_stage import SecondStage, candidate_pairs
@@ -125,8 +125,9 @@ class Matcher:
 
         Returns:
             A row for each poster, in their order, with the columns of MATCH_FEATURES. `status` is "accepted", "review",
-            "not in the table", or "failed" for a poster that cannot be read, whose `error` says why. `confidence` is
-            the probability that the movie is right, None without calibration; `similarity` is that of the first stage.
+            "not in the table", and then there is no `id`, or "failed" for a poster that cannot be read, whose `error`
+            says why. `confidence` is the probability that the movie is right, None without calibration; `similarity`
+            is that of the first stage.
 
         Raises:
             ValueError: there are no posters or no movies, or the precision is not between 0 and 1.
@@ -201,7 +202,7 @@ class Matcher:
                         "matched": matched_lines(posters.texts[row], movies.texts[columns[pair]]),
                     }
                 )
-            first = candidates[0] if candidates else {}
+            first = candidates[0] if candidates and decided[row] != ABSENT else {}
             texts = {"poster_text": posters.texts[row].lines, "candidates": candidates}
             answers.append({"status": decided[row], **first, **texts})
         return answers

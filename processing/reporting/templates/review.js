@@ -5,6 +5,7 @@ const thumbnails = read("thumbnails");
 const PAGE_SIZE = 20;
 const CANDIDATES = 5;
 const FOUND = 8;
+const SHORTEST_PART = 4; // letters of a word that is looked for within a run of words
 const STATUSES = ["review", "not in the table", "accepted", "failed"]; // the doubtful first
 
 const element = (id) => document.getElementById(id);
@@ -126,9 +127,6 @@ function drawMovie(row, candidate, number) {
   marked(find(".title"), movie.title || movie.id, candidate.matched);
   find(".year").textContent = movie.year;
   marked(find(".plot"), movie.plot, candidate.matched);
-  const title = new Set(words(movie.title));
-  const unmarked = candidate.matched.filter((text) => !words(text).every((word) => title.has(word)));
-  find(".matched").textContent = unmarked.length ? `matches ${unmarked.join(", ")}` : "";
   if (candidate.confidence) {
     find(".score").append(`${Math.round(100 * candidate.confidence)} %`);
     find(".score").title = "confidence: how likely this is the poster's movie";
@@ -146,11 +144,14 @@ const WORD = /([\p{L}\p{N}\p{M}]+)/gu;
 const plain = (word) => word.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
 const words = (text) => (text.match(WORD) || []).map(plain);
 
-/* Fills an element with a text in which the words that matched are marked. */
+/* Fills an element with a text in which the words that matched are marked, also those that OCR has run together. */
 function marked(target, text, matched = []) {
-  const known = new Set(matched.flatMap(words));
+  const found = matched.flatMap(words);
+  const known = new Set(found);
+  const run = found.join("");
   for (const part of text.split(WORD)) {
-    if (known.has(plain(part))) {
+    const word = plain(part);
+    if (known.has(word) || (word.length >= SHORTEST_PART && run.includes(word))) {
       target.append(Object.assign(document.createElement("mark"), { textContent: part }));
     } else {
       target.append(part);

@@ -43,5 +43,16 @@ def test_a_poster_without_a_candidate_is_never_accepted():
     assert statuses(probabilities, np.zeros(1, bool), 0.95) == ["review"]
 
 
+def test_a_doubtful_poster_is_not_accepted_because_the_others_are_certain():
+    probabilities = Probabilities(np.array([1.0] * 40 + [0.2]), np.array([1.0] * 41), 0.9)
+    assert statuses(probabilities, np.ones(41, bool), 0.95)[-1] == "review"
+    assert statuses(probabilities, np.arange(41) < 40, 0.95)[-1] == "review"
+
+
+def test_a_poster_that_may_be_there_is_not_called_absent_because_the_others_are():
+    probabilities = Probabilities(np.zeros(41), np.array([0.0] * 40 + [0.8]), 0.9)
+    assert statuses(probabilities, np.ones(41, bool), 0.95)[-1] == "review"
+
+
 def test_without_confidence_all_is_for_review():
     assert statuses(None, np.ones(2, bool), 0.95) == ["review", "review"]

@@ -217,6 +217,16 @@ def test_what_matched_is_marked_in_the_title_and_on_the_poster(review):
 
 
 @pytest.mark.browser
+def test_words_that_ocr_has_run_together_are_marked_in_the_title(review):
+    page = review(
+        matches=[match("a.jpg", "accepted", [candidate(1, 0.9, ["THESEA", "THESEA"])], text=["THESEA", "2024"])]
+    )
+    assert page.locator(".text mark").all_inner_texts() == ["THESEA"]
+    page = review("moby", matches=[match("a.jpg", "accepted", [candidate(0, 0.9, ["MOBYDICK"])], text=["MOBYDICK"])])
+    assert page.locator(".title mark").all_inner_texts() == ["Moby", "Dick"]
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_poster_stands_beside_its_candidates_and_nothing_scrolls_sideways(review, width):
     page = review(width=width)

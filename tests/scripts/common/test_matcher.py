@@ -67,7 +67,9 @@ def test_a_movie_that_is_not_in_the_table_is_not_accepted(matcher):
     matches = matcher.match(movies, movies.select(range(20)))
     assert set(matches["status"][:20]) == {"accepted"}
     assert matches["status"][20:].count("accepted") <= 1  # one in twenty is what the precision allows
-    assert matches["status"][20:].count("not in the table") > 10
+    absent = [match for match in matches if match["status"] == "not in the table"]
+    assert len(absent) > 10
+    assert {match["id"] for match in absent} == {None} and all(match["candidates"] for match in absent)
 
 
 def test_hidden_titles_are_not_looked_at(matcher):
