@@ -13,20 +13,19 @@ from transformers import PreTrainedTokenizerBase
 
 from .image_checks import check_posters
 from .movies import MOVIE_FEATURES, check_movies, source_warnings
-from .near_duplicates import Thumbnails, near_duplicates
+from .near_duplicates import Thumbnails
 from .ocr_cache import read_posters
 from .ocr_lines import LINES, read_poster_text
 from .plot_lengths import describe_cut_plots
 from .sources.columns import Columns
 from .sources.layouts import read_source
 from .sources.rows import BadRow, CatalogueError, bad_row
-from .splits import SPLIT_SIZES, assign_splits, describe_shares
+from .splits import SPLIT_SIZES, make_splits
 
 __all__ = ["BadRow", "Catalogue", "CatalogueError", "load_catalogue"]
 
 HELD_OUT = ("validation", "test")
 TRAIN_SIZES = {"train": 7 / 8, "validation": 1 / 8}  # where a catalogue has no validation
-TOGETHER = "near-duplicates kept together"
 
 logger = logging.getLogger(__name__)
 
@@ -104,31 +103,34 @@ class Catalogue:
     def with_validation(self) -> "Catalogue":
         """Returns the catalogue itself if it has a validation split, otherwise one with about an eighth of train in it.
 
-        `assign_splits` chooses the movies: whole series, and near-duplicates with them.
+        `make_splits` chooses the movies, by series and near-duplicates.
 
         Raises:
             CatalogueError: there is no train, or train or validation would be empty.
 
         Example:
             >>> load_catalogue("my_movies").with_validation().report()["split_by"]  # doctest: +SKIP
-            'given; validation by series out of train, near-duplicates kept together (seed 0): train 88.1 % ...'
+            'given; validation from train by series and near-duplicates (seed 0): train 88.1 % (aim 87.5 %) ...'
         """
         if "validation" in self.splits:
             return self
         train = self.movies(["train"])
-        ids = train["id"][:]
-        pairs = near_duplicates(train["plots"][:], self.thumbnails["train"])
+        ids, series, plots = train["id"][:], train["series"][:], train["plots"][:]
         try:
-            names = assign_splits(ids, train["series"][:], pairs, TRAIN_SIZES, self.seed)
+            made = make_splits(ids, series, plots, self.thumbnails["train"], TRAIN_SIZES, self.seed)
         except ValueError as error:
             raise CatalogueError(f"no validation can be taken from train of {self.source}: {error}") from None
-        rows = {part: [i for i, of in enumerate(names) if of == part] for part in TRAIN_SIZES}
+        rows = {part: [i for i, of in enumerate(made.names) if of == part] for part in TRAIN_SIZES}
         parts = {part: train.select(of) for part, of in rows.items()}
         others = {name: split for name, split in self.splits.items() if name != "train"}
         thumbnails = {**self.thumbnails, **{part: self.thumbnails["train"][of] for part, of in rows.items()}}
-        shares = describe_shares(names, TRAIN_SIZES)
-        split_by = f"{self.split_by}; validation by series out of train, {TOGETHER} (seed {self.seed}): {shares}"
-        return replace(self, splits=DatasetDict({**parts, **others}), split_by=split_by, thumbnails=thumbnails)
+        return replace(
+            self,
+            splits=DatasetDict({**parts, **others}),
+            split_by=f"{self.split_by}; validation from train by {made.split_by}",
+            warnings=(*self.warnings, *made.warnings),
+            thumbnails=thumbnails,
+        )
 
     def with_poster_text(self, folder: Path, language: str | None = None) -> "Catalogue":
         """Returns the catalogue with the text on every poster, read by OCR where the source does not give it.
@@ -229,8 +231,7 @@ def load_catalogue(
         plot_columns: the columns to take as plots, in this order; by default those with a known name.
         image_column: the column of the posters; by default one with a known name or of type Image.
         on_bad_rows: "error" checks all rows, then stops; "skip" leaves bad ones out, logs and counts them.
-        seed: of the splits that are made where the source has none: by series, and movies that share a poster or one
-            of these plots, nearly, are in one split (`assign_splits`).
+        seed: of the splits that are made where the source has none (`make_splits`).
 
     Raises:
         CatalogueError: it cannot be read, rows are bad, or a split is empty; the message says which and why.
@@ -261,16 +262,15 @@ def load_catalogue(
         raise CatalogueError(f"no rows are left of {source}: all {len(movies)} are bad, first {bad_rows[0]}")
     names: list[str | None] = [movies[index]["split"] for index in good]
     given = {movie.get("split") for movie in movies} - {None}
-    split_by = found.split_by
+    split_by, warnings = found.split_by, source_warnings(found, [movies[i] for i in good], given_text, bool(given))
     if not given:
         ids, series, plots = ([movies[index][name] for index in good] for name in ("id", "series", "plots"))
-        pairs = near_duplicates(plots, np.stack([thumbnails[index] for index in good]))
+        pictures = np.stack([thumbnails[index] for index in good])
         try:
-            assigned = assign_splits(ids, series, pairs, SPLIT_SIZES, seed)
+            made = make_splits(ids, series, plots, pictures, SPLIT_SIZES, seed)
         except ValueError as error:
             raise CatalogueError(f"{source} cannot be split: {error}") from None
-        names = [*assigned]
-        split_by = f"series, {TOGETHER} (seed {seed}): {describe_shares(assigned, SPLIT_SIZES)}"
+        names, split_by, warnings = [*made.names], made.split_by, [*warnings, *made.warnings]
     if None in names:
         first = found.rows[good[names.index(None)]].where
         message = f"{names.count(None)} of {len(names)} rows in {source} have no split, the others do"
@@ -293,6 +293,6 @@ def load_catalogue(
         found.columns,
         split_by,
         seed,
-        warnings=tuple(source_warnings(found, [movies[index] for index in good], given_text, bool(given))),
+        warnings=tuple(warnings),
         thumbnails={name: np.stack([thumbnails[index] for index in of]) for name, of in indices.items()},
     )

@@ -1,15 +1,66 @@
-"""Splits of a catalogue: a movie's split depends on its own series and the seed, whatever other movies there are."""
+"""Splits of a catalogue: series stay whole, near-duplicates stay together where they can, new movies move nothing."""
 
 import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .near_duplicates import Thumbnails, near_duplicates
+
 SPLIT_SIZES: Mapping[str, float] = {"train": 0.7, "validation": 0.1, "test": 0.2}
 NO_PAIRS = np.empty((0, 2), np.int64)
+
+
+class MadeSplits(NamedTuple):
+    """The split of each row, how the splits were made in words, and what a user should know about them."""
+
+    names: list[str]
+    split_by: str
+    warnings: tuple[str, ...]
+
+
+def make_splits(
+    ids: Sequence[str],
+    series: Sequence[str],
+    plots: Sequence[Sequence[str]],
+    thumbnails: Thumbnails,
+    sizes: Mapping[str, float] = SPLIT_SIZES,
+    seed: int = 0,
+) -> MadeSplits:
+    """Returns the splits that `assign_splits` makes of these rows, with a warning of near-duplicates in two splits.
+
+    Args:
+        ids: as in `assign_splits`.
+        series: as in `assign_splits`.
+        plots: of each row, for `near_plots`.
+        thumbnails: of each row's poster, (rows, 32, 32), for `near_posters`.
+        sizes: as in `assign_splits`.
+        seed: as in `assign_splits`.
+
+    Raises:
+        ValueError: as `assign_splits`.
+
+    Example:
+        >>> plots, flat = [["A whale."], ["A shark."], ["A WHALE"]], np.zeros((3, 32, 32), np.uint8)
+        >>> made = make_splits(["1", "2", "3"], ["rocky", "dune", "dune"], plots, flat, {"train": 0.5, "test": 0.5})
+        >>> made.names, made.warnings[0][:50]
+        (['train', 'test', 'test'], '1 pair of near-duplicate movies is in two splits b')
+    """
+    pairs = near_duplicates(plots, thumbnails)
+    names = assign_splits(ids, series, pairs, sizes, seed)
+    split_by = f"series and near-duplicates (seed {seed}): {_describe_shares(names, sizes)}"
+    apart = {frozenset((ids[one], ids[other])) for one, other in pairs.tolist() if names[one] != names[other]}
+    if not apart:
+        return MadeSplits(names, split_by, ())
+    noun = (
+        "1 pair of near-duplicate movies is" if len(apart) == 1 else f"{len(apart)} pairs of near-duplicate movies are"
+    )
+    warning = f"{noun} in two splits because series are kept whole; scripts/audit.py lists them"
+    return MadeSplits(names, split_by, (warning,))
 
 
 def assign_splits(
@@ -19,25 +70,25 @@ def assign_splits(
     sizes: Mapping[str, float] = SPLIT_SIZES,
     seed: int = 0,
 ) -> list[str]:
-    """Returns the split of each movie, in the order of the rows.
+    """Returns the split of each row.
 
-    The rule, for the movies in the natural order of their ids ("9" before "10"):
+    All movies of a series are in one split. Movies are taken in the natural order of their ids ("9" before "10"), and
+    the first movie of a series decides for the whole series:
 
-    1. A movie with near-duplicates of lower ids goes where the first of them is.
-    2. Otherwise it goes where the first movie of its series is.
-    3. The first movie of a series goes where `split_of_key` puts the series.
+    1. If the first movie has near-duplicates with lower ids, the series goes to the split of the lowest of them.
+    2. Otherwise `split_of_key` assigns the series by a hash of the seed, the names of the splits and the series.
 
-    So the order of the rows does not matter, and a movie that is added or removed moves at most movies of higher ids
-    that are near-duplicates of it, and their series. A movie that is added under the highest id moves nothing. A
-    movie can have near-duplicates in two splits, or one outside the split of its series. It cannot be in both:
-    `processing.catalogue.leakage` finds such pairs.
+    The order of the rows does not matter, and a movie that is added with the highest id moves no other. A movie that
+    is added or removed elsewhere can only move its own series and the series whose first movie is its near-duplicate,
+    directly or through such series. Near-duplicates of the later movies of a series do not count, so a pair of them
+    can lie in two splits: `make_splits` warns of these and `processing.catalogue.leakage` lists them.
 
     Args:
-        ids: of the movies. Rows of one id are one movie.
-        series: a key for each movie, as of `series_of`.
+        ids: the movie ids of the rows. Rows with the same id are one movie.
+        series: the key of each row's series, as from `series_of`.
         near_duplicates: pairs of rows, (pairs, 2).
-        sizes: the share of the series that each split gets on average; together 1.
-        seed: another seed assigns otherwise.
+        sizes: the expected share of the series in each split; they add up to 1.
+        seed: of the hash.
 
     Raises:
         ValueError: the sizes do not add up to 1, or a split would be empty.
@@ -63,12 +114,10 @@ def assign_splits(
     names: list[str] = []
     for movie in range(len(order)):
         key = key_of[movie]
-        if movie in first_duplicate:
-            name = names[first_duplicate[movie]]
-        else:
-            name = split_of_series.get(key) or split_of_key(key, sizes, seed)
-        split_of_series.setdefault(key, name)
-        names.append(name)
+        if key not in split_of_series:
+            followed = first_duplicate.get(movie)
+            split_of_series[key] = split_of_key(key, sizes, seed) if followed is None else names[followed]
+        names.append(split_of_series[key])
     if empty := sizes.keys() - set(names):
         named = ", ".join(repr(name) for name in sizes if name in empty)
         raise ValueError(
@@ -79,7 +128,7 @@ def assign_splits(
 
 
 def split_of_key(key: str, sizes: Mapping[str, float] = SPLIT_SIZES, seed: int = 0) -> str:
-    """Returns the split whose interval of [0, 1) the hash of seed, names of the splits and key lies in.
+    """Returns the split of a series: a hash of seed, split names and key is a point in [0, 1), which sizes divide.
 
     Example:
         >>> split_of_key("rocky"), split_of_key("psycho")
@@ -91,11 +140,11 @@ def split_of_key(key: str, sizes: Mapping[str, float] = SPLIT_SIZES, seed: int =
     return list(sizes)[min(int(np.searchsorted(ends, point, side="right")), len(sizes) - 1)]
 
 
-def describe_shares(names: Sequence[str], sizes: Mapping[str, float]) -> str:
-    """Returns how large each split came out beside what was aimed at: small catalogues can be far off.
+def _describe_shares(names: Sequence[str], sizes: Mapping[str, float]) -> str:
+    """Returns the share of the rows in each split next to its aim; in small catalogues they can be far apart.
 
     Example:
-        >>> describe_shares(["train", "train", "train", "test"], {"train": 0.8, "test": 0.2})
+        >>> _describe_shares(["train", "train", "train", "test"], {"train": 0.8, "test": 0.2})
         'train 75.0 % (aim 80 %), test 25.0 % (aim 20 %)'
     """
     counts = Counter(names)
@@ -105,7 +154,7 @@ def describe_shares(names: Sequence[str], sizes: Mapping[str, float]) -> str:
 
 
 def _natural(text: str) -> tuple[list[tuple[bool, int, str]], str]:
-    """Returns a sort key that compares runs of digits as numbers; "07" and "7" are told apart by the text itself."""
+    """Returns a sort key that compares runs of digits as numbers; the text itself orders "07" and "7"."""
     parts = [part.lstrip("0") if part.isdecimal() else part for part in re.findall(r"\d+|\D+", text)]
     numeric = [part == "" or part.isdecimal() for part in parts]
     return [(not number, len(part) if number else 0, part) for number, part in zip(numeric, parts, strict=True)], text

@@ -120,7 +120,7 @@ class TestSplits:
         shares = [f"{name} {100 * len(split) / 40:.1f} %" for name, split in catalogue.splits.items()]
         aims = ["(aim 70 %)", "(aim 10 %)", "(aim 20 %)"]
         described = ", ".join(map(" ".join, zip(shares, aims, strict=True)))
-        assert catalogue.report()["split_by"] == f"series, near-duplicates kept together (seed 0): {described}"
+        assert catalogue.report()["split_by"] == f"series and near-duplicates (seed 0): {described}"
         assert ids(load_catalogue(source)) == ids(catalogue) != ids(load_catalogue(source, seed=1))
 
     def test_a_movie_more_moves_no_other(self, folder):
@@ -153,7 +153,7 @@ class TestSplits:
         catalogue = given.with_validation()
         train, validation = (catalogue.splits[name] for name in ("train", "validation"))
         assert catalogue.report()["rows"] == {"train": len(train), "validation": len(validation), "test": 2}
-        assert catalogue.report()["split_by"].startswith("given; validation by series out of train, near-duplicates")
+        assert catalogue.report()["split_by"].startswith("given; validation from train by series and near-duplicates")
         assert set(train["series"]).isdisjoint(validation["series"])
         assert sorted([*train["id"], *validation["id"]]) == sorted(given.splits["train"]["id"])
         assert given.report()["rows"] == {"train": 48, "test": 2}
@@ -175,6 +175,15 @@ class TestSplits:
         for seed in range(5):
             parts = ids(load_catalogue(source, seed=seed).with_validation())
             assert sum(not {*"03"}.isdisjoint(part) for part in parts.values()) == 1
+
+    def test_near_duplicates_in_two_splits_are_a_warning(self, folder):
+        rows = [movie(n, series=f"series {n // 2}") for n in range(48)]
+        before = ids(load_catalogue(folder(rows), seed=2))
+        for name in ("train", "test"):  # odd movies are not the first of their series
+            rows[next(int(number) for number in before[name] if int(number) % 2)]["plot"] = "The same story."
+        catalogue = load_catalogue(folder(rows), seed=2)
+        assert ids(catalogue) == before
+        assert "1 pair of near-duplicate movies is in two splits" in catalogue.warnings[-1]
 
     def test_a_carved_validation_that_shares_a_series_is_told(self, folder, caplog):
         rows = [movie(n, series=f"{n % 20}", split="train" if n < 20 else "extra") for n in range(40)]

@@ -1,6 +1,7 @@
 import json
 import os
 import random
+import re
 from collections import defaultdict
 from itertools import combinations, groupby
 from operator import itemgetter
@@ -9,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from processing.catalogue.splits import assign_splits, split_of_key
+from processing.catalogue.splits import assign_splits, make_splits, split_of_key
 from processing.catalogue.titles import article_first, series_of
+from processing.stories import read_stories
 
 HALVES = {"a": 0.5, "b": 0.5}
 
@@ -130,21 +132,72 @@ class TestNearDuplicates:
             found = assigned(["9", "10", "11"], ["rocky", "dune", "jaws"], [pair], sizes=HALVES)
             assert found == {"9": "a", "10": "a", "11": "b"}
 
-    def test_a_newcomer_moves_itself_alone(self):
-        ids, series = [str(n) for n in range(1000)], some_series()
-        before = assigned(ids, series)
-        for other in ids[:200]:
-            after = assigned([*ids, "1000"], [*series, "new"], [[other, "1000"]])
-            assert after.pop("1000") == before[other] and after == before
+    def test_a_series_follows_its_first_movie(self):
+        found = assigned(["1", "2", "3", "4"], ["dune", "rocky", "rocky", "alien"], [["1", "2"]], sizes=HALVES)
+        assert found == {"1": "b", "2": "b", "3": "b", "4": "a"}
 
-    def test_a_newcomer_between_two_splits_follows_the_first_and_moves_neither(self):
+    def test_a_later_movie_of_a_series_stays_with_its_series(self):
+        found = assigned(["1", "2", "3"], ["dune", "rocky", "rocky"], [["1", "3"]], sizes=HALVES)
+        assert found == {"1": "b", "2": "a", "3": "a"}
+
+    def test_a_movie_follows_the_series_of_its_near_duplicate(self):
+        found = assigned(["1", "2", "3", "4"], ["dune", "rocky", "dune", "alien"], [["3", "4"]], sizes=HALVES)
+        assert found == {"1": "b", "2": "a", "3": "b", "4": "b"}
+
+    def test_series_stay_whole_whatever_the_pairs(self):
+        ids, series = [str(n) for n in range(1000)], some_series()
+        found = assigned(ids, series, np.random.default_rng(0).integers(0, 1000, (2000, 2)).astype(str))
+        splits = defaultdict(set)
+        for number, key in zip(ids, series, strict=True):
+            splits[key].add(found[number])
+        assert {len(of) for of in splits.values()} == {1}
+
+    def test_a_movie_with_the_highest_id_moves_no_other(self):
+        ids, series = [str(n) for n in range(1000)], some_series()
+        pairs = np.random.default_rng(0).integers(0, 1000, (100, 2)).astype(str).tolist()
+        before = assigned(ids, series, pairs)
+        for other in ids[:200]:
+            for key in ("new", series[7]):
+                after = assigned([*ids, "1000"], [*series, key], [*pairs, [other, "1000"]])
+                assert after.pop("1000") == before[other if key == "new" else "7"] and after == before
+
+    def test_a_movie_between_two_splits_follows_the_first_and_moves_neither(self):
         before = assigned(["1", "2"], ["dune", "rocky"], sizes=HALVES)
         after = assigned(["1", "2", "3"], ["dune", "rocky", "new"], [["1", "3"], ["2", "3"]], sizes=HALVES)
         assert before == {"1": "b", "2": "a"} and after == before | {"3": "b"}
 
-    def test_a_series_follows_its_first_movie(self):
-        found = assigned(["1", "2", "3", "4"], ["dune", "rocky", "rocky", "alien"], [["1", "2"]], sizes=HALVES)
-        assert found == {"1": "b", "2": "b", "3": "b", "4": "a"}
+
+class TestMakeSplits:
+    def made(self, rows, sizes=HALVES):
+        thumbnails = np.zeros((len(rows), 32, 32), np.uint8)  # posters of one colour are like no other
+        return make_splits(*zip(*rows, strict=True), thumbnails, sizes)
+
+    def test_sequels_are_kept_together_though_their_plots_are_those_of_other_films(self):
+        plots = [[f"Film {n} begins.", *[" ".join(f"w{n}x{k}" for k in range(20))]] for n in range(20)]
+        rows = [(str(n), f"film {n}", plots[n]) for n in range(20)]
+        rows += [(str(n + 20), f"film {n}", [plots[7 * n % 20][1]]) for n in range(20)]  # the sequels
+        made = self.made(rows)
+        assert made.names[:20] == made.names[20:]
+        assert re.fullmatch(r"\d+ pairs of near-duplicate movies are in two splits because .*", made.warnings[0])
+
+    def test_near_duplicates_in_two_splits_are_counted_by_movie(self):
+        # Movie 3 has two posters; movies 1 and 2 have the same plot, but 2 is no first movie of a series.
+        rows = [("0", "rocky", ["A boxer."]), ("1", "dune", ["A worm."]), ("2", "rocky", ["A worm."])]
+        rows += [("3", "alien", ["A ship."])] * 2
+        made = self.made(rows)
+        assert made.names == ["a", "b", "a", "a", "a"]
+        assert len(made.warnings) == 1
+        assert made.warnings[0].startswith("1 pair of near-duplicate movies is in two splits because series are kept")
+        assert made.split_by == "series and near-duplicates (seed 0): a 80.0 % (aim 50 %), b 20.0 % (aim 50 %)"
+
+    def test_a_movie_added_to_the_stories_moves_none(self):
+        stories = [
+            (story["id"], series_of(story["title"]), [story["plot_short"], story["plot_long"]])
+            for story in read_stories()
+        ]
+        before = self.made(stories).names
+        for plots in (stories[0][2], stories[-1][2], ["A plot of its own."]):
+            assert self.made([*stories, ("zz new", "new", plots)]).names[:-1] == before
 
 
 def test_rows_of_one_id_are_one_movie():
