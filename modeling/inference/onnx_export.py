@@ -1,4 +1,4 @@
-"""A model as ONNX, for runtimes that have neither torch nor transformers."""
+"""Export of a model to ONNX, for runtimes without torch and transformers."""
 
 import warnings
 from pathlib import Path
@@ -10,38 +10,36 @@ from torch import Tensor, nn
 
 from modeling.posterclip.modeling_posterclip import PosterCLIPModel
 
-OPSET = 18  # what torch's exporter writes without converting
+OPSET = 18  # the native opset of torch's exporter
 TOLERANCE = 1e-4
-POSTERS = ("pixel_values", "poster_input_ids", "poster_attention_mask")
-PLOTS = ("input_ids", "attention_mask")
-# What is written, as other exports of dual encoders name it: inputs and outputs.
+POSTER_INPUTS = ("pixel_values", "poster_input_ids", "poster_attention_mask")
+PLOT_INPUTS = ("input_ids", "attention_mask")
+# The exported files, each with its inputs and outputs. Exports of CLIP by other projects have the same names.
 PARTS = {
-    "vision_model.onnx": (POSTERS, ("image_embeds",)),
-    "text_model.onnx": (PLOTS, ("text_embeds",)),
-    "model.onnx": (POSTERS + PLOTS, ("image_embeds", "text_embeds", "logits_per_image")),
+    "vision_model.onnx": (POSTER_INPUTS, ("image_embeds",)),
+    "text_model.onnx": (PLOT_INPUTS, ("text_embeds",)),
+    "model.onnx": (POSTER_INPUTS + PLOT_INPUTS, ("image_embeds", "text_embeds", "logits_per_image")),
 }
 
 
 def export_onnx(model: PosterCLIPModel, folder: Path, image_size: tuple[int, int]) -> dict[str, float]:
-    """Write `PARTS` of a model into a folder, each complete with its weights.
+    """Exports a model as the files of `PARTS`, each with its weights, and compares their outputs with torch.
 
-    Numbers of posters, of plots and of tokens are free. A poster's words are inputs of a model that reads posters, a
-    row of the mask 0 for one without text, and the text encoder is then in all parts. Outputs are as in
-    `PosterCLIPOutput`. The exporter traces the model once; then each part runs in onnxruntime and is compared with
-    torch, on batches of 1 and 3.
+    The numbers of posters, plots and tokens are dynamic. A model with poster text has inputs for it, with a mask of
+    zeros for a poster without text, and all parts then include the text encoder. Outputs are those of
+    `PosterCLIPOutput`. The comparison runs each part in onnxruntime, on batches of 1 and 3.
 
     Args:
-        model: in float32, on the CPU; it is put into eval.
-        folder: is made if it is not there.
-        image_size: height and width of the posters as the processor gives them.
+        model: the model, in float32 on the CPU. It is set to eval mode.
+        folder: the output folder. It is created if it does not exist.
+        image_size: height and width of `pixel_values`.
 
     Returns:
-        For each part the largest difference of an output to torch.
+        The largest absolute difference of each part's outputs from torch. Logits are divided by the logit scale.
 
     Raises:
         ImportError: the extra `onnx` is not installed.
-        ValueError: torch cannot export such an encoder, or a part differs by more than `TOLERANCE` (of logits what
-            they are before the temperature).
+        ValueError: torch cannot export the encoders, or a part differs by more than `TOLERANCE`.
 
     Example:
         >>> export_onnx(model, Path("onnx"), (224, 224))  # doctest: +SKIP
@@ -52,18 +50,18 @@ def export_onnx(model: PosterCLIPModel, folder: Path, image_size: tuple[int, int
         import onnxruntime
         from onnx_ir.passes.common import ClearMetadataAndDocStringPass
     except ImportError as error:
-        raise ImportError(f"export needs the extra onnx (pip install '.[onnx]'): {error}") from error
+        raise ImportError(f"The export needs the extra onnx (pip install '.[onnx]'): {error}") from error
     folder.mkdir(parents=True, exist_ok=True)
-    whole = folder / "model.onnx"
-    example = _example(model, image_size, posters=2, plots=3, tokens=6)
-    program = _traced(model, example)
-    ClearMetadataAndDocStringPass()(program.model)  # the paths of this machine's code
-    program.save(whole, external_data=False)
+    path = folder / "model.onnx"
+    example = _example_inputs(model, image_size, posters=2, plots=3, tokens=6)
+    program = _export(model, example)
+    ClearMetadataAndDocStringPass()(program.model)  # it has paths of the local source code
+    program.save(path, external_data=False)
     differences = {}
     for name, (inputs, outputs) in PARTS.items():
-        if name != whole.name:
-            used = [given for given in inputs if given in example]
-            onnx.utils.extract_model(whole, folder / name, used, list(outputs))
+        if name != path.name:
+            used = [input_name for input_name in inputs if input_name in example]
+            onnx.utils.extract_model(path, folder / name, used, list(outputs))
         session = onnxruntime.InferenceSession(folder / name, providers=["CPUExecutionProvider"])
         differences[name] = max(_difference(model, session, image_size, *counts) for counts in ((1, 3, 9), (3, 1, 4)))
         if not differences[name] <= TOLERANCE:
@@ -71,15 +69,15 @@ def export_onnx(model: PosterCLIPModel, folder: Path, image_size: tuple[int, int
     return differences
 
 
-def _traced(model: PosterCLIPModel, example: dict[str, Tensor]) -> Any:
+def _export(model: PosterCLIPModel, example: dict[str, Tensor]) -> Any:
     try:
         with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's exporter warns about itself
+            warnings.simplefilter("ignore")  # about the internals of torch's exporter
             return torch.onnx.export(
-                _Tuple(model).eval(),
+                _TupleOutput(model).eval(),
                 kwargs=example,
                 dynamo=True,
-                dynamic_shapes={name: _free_axes(name) for name in example},
+                dynamic_shapes={name: _dynamic_axes(name) for name in example},
                 input_names=list(example),
                 output_names=list(PARTS["model.onnx"][1]),
                 opset_version=OPSET,
@@ -91,8 +89,8 @@ def _traced(model: PosterCLIPModel, example: dict[str, Tensor]) -> Any:
         raise ValueError(f"torch cannot export {encoders}: {reason}") from error
 
 
-class _Tuple(nn.Module):
-    """What a graph has: the outputs of `PARTS["model.onnx"]` in their order."""
+class _TupleOutput(nn.Module):
+    """A module that returns the outputs of `PARTS["model.onnx"]` as a tuple."""
 
     def __init__(self, model: PosterCLIPModel) -> None:
         super().__init__()
@@ -110,10 +108,10 @@ class _Tuple(nn.Module):
         return outputs.image_embeds, outputs.text_embeds, outputs.logits_per_image
 
 
-def _example(
+def _example_inputs(
     model: PosterCLIPModel, image_size: tuple[int, int], posters: int, plots: int, tokens: int
 ) -> dict[str, Tensor]:
-    """Random inputs; each side's last text is shorter by a token, and of several posters the first shows none."""
+    """Returns random inputs. The last text of each side is a token shorter; the first of several posters has none."""
     generator = torch.Generator().manual_seed(0)
     inputs = {"pixel_values": torch.randn(posters, 3, *image_size, generator=generator)}
     for prefix, count in (("", plots), ("poster_", posters)) if model.config.use_poster_text else (("", plots),):
@@ -126,20 +124,20 @@ def _example(
     return inputs
 
 
-def _free_axes(name: str) -> dict[int, str]:
+def _dynamic_axes(name: str) -> dict[int, str]:
     if name == "pixel_values":
         return {0: "posters"}
-    return {0: "posters", 1: "poster_tokens"} if name in POSTERS else {0: "plots", 1: "tokens"}
+    return {0: "posters", 1: "poster_tokens"} if name in POSTER_INPUTS else {0: "plots", 1: "tokens"}
 
 
 @torch.no_grad()
 def _difference(
     model: PosterCLIPModel, session: Any, image_size: tuple[int, int], posters: int, plots: int, tokens: int
 ) -> float:
-    inputs = _example(model, image_size, posters, plots, tokens)
+    inputs = _example_inputs(model, image_size, posters, plots, tokens)
     expected = model(**inputs)
     names = [output.name for output in session.get_outputs()]
-    found = session.run(names, {given.name: inputs[given.name].numpy() for given in session.get_inputs()})
+    found = session.run(names, {node.name: inputs[node.name].numpy() for node in session.get_inputs()})
     scale = {"logits_per_image": float(model.logit_scale.exp())}
     return max(
         float(np.abs(value - expected[name].numpy()).max()) / scale.get(name, 1.0)

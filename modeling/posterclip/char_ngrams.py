@@ -14,10 +14,10 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 GRAM = 4  # characters of an n-gram
 HASHES = 2**17  # entries of the table of n-gram weights
 TOKEN_BYTES = 32  # bytes of a token that are kept
-CODE_POINTS = 2**17  # of characters that are told apart, which is all but rare Chinese ones
-UNSPACED = 2**21  # is added to characters of scripts that are written without spaces
+CODE_POINTS = 2**17  # code points with an entry of their own: all but rare Chinese characters
+UNSPACED = 2**21  # an offset that marks characters of scripts without spaces
 SPACE = ord(" ")
-FIT_BATCH = 256  # texts
+FIT_BATCH = 256  # texts in a batch of `fit`
 # Thai and Lao, Myanmar, Khmer, Japanese and Chinese.
 UNSPACED_SCRIPTS = (
     *((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF)),
@@ -30,19 +30,19 @@ class CharNgrams(nn.Module):
 
     Feature hashing (Weinberger et al. 2009, arXiv:0902.2206, equation 3): entry b of an embedding is the sum of
     s(g) w(g) over the n-grams g with hash h(g) = b. With the signs s, the dot product of two embeddings is that of
-    their weighted counts, up to collisions. 4-grams (McNamee & Mayfield 2004) tolerate misread
-    and run-together words of text that was read off a poster. The weights w are inverse document frequencies (Sparck
-    Jones 1972).
+    their weighted counts, up to collisions. 4-grams (McNamee & Mayfield 2004) tolerate the misread characters and
+    missing spaces of OCR text. The weights w are inverse document frequencies (Sparck Jones 1972).
 
-    The module spells token ids out as bytes, decodes these as UTF-8, so any tokenizer will do, and folds characters:
-    to lower case, without accents. A word is surrounded by spaces, and a 4-gram holds at least two letters of one
-    word. In scripts without spaces (Chinese, Japanese, Thai) each pair of neighbours is an n-gram instead.
+    The module works with any tokenizer: it converts token ids to bytes and decodes them as UTF-8. It then converts
+    characters to lower case without accents. A word is surrounded by spaces, and a 4-gram has at least two letters of
+    one word. In scripts without spaces (Chinese, Japanese, Thai), each pair of adjacent characters is an n-gram.
 
-    `fit` learns the spelling of tokens and the weights from a tokenizer and texts. Before it, embeddings are zeros.
+    `fit` learns the bytes of tokens and the n-gram weights from a tokenizer and texts. Before that, embeddings are
+    zeros.
 
     Args:
-        vocab_size: number of tokens.
-        dim: length of an embedding.
+        vocab_size: the number of tokens.
+        dim: the dimension of an embedding.
 
     Example:
         >>> ngrams = CharNgrams(vocab_size=4, dim=1024)
@@ -66,13 +66,20 @@ class CharNgrams(nn.Module):
         self.register_buffer("weight", torch.ones(HASHES))
 
     def reset(self) -> None:
-        """Initialises the buffers as they are before `fit`."""
+        """Resets the buffers to their state before `fit`."""
         init.zeros_(self.token_bytes)
         init.zeros_(self.folded)
         init.ones_(self.weight)
 
     def fit(self, tokenizer: Any, texts: Sequence[str]) -> None:
-        """Learns the spelling of tokens, and n-gram weights ln((N + 1) / (n + 1)) where n of the N texts have it."""
+        """Learns the bytes of tokens and the n-gram weights.
+
+        The weight of an n-gram that occurs in n of N texts is ln((N + 1) / (n + 1)).
+
+        Args:
+            tokenizer: the fast tokenizer of the text encoder.
+            texts: the plots of the training movies.
+        """
         self.token_bytes.copy_(token_bytes(tokenizer, len(self.token_bytes)))
         self.folded.copy_(folded_characters())
         counts = torch.zeros_like(self.weight)
@@ -80,8 +87,8 @@ class CharNgrams(nn.Module):
             batch = list(texts[start : start + FIT_BATCH])
             inputs = tokenizer(batch, padding=True, truncation=True, return_tensors="pt").to(counts.device)
             hashes, valid = self._ngrams(inputs["input_ids"], inputs["attention_mask"])
-            for row, of_text in zip(hashes, valid, strict=True):
-                counts[row[of_text].unique()] += 1
+            for text_hashes, text_valid in zip(hashes, valid, strict=True):
+                counts[text_hashes[text_valid].unique()] += 1
         self.weight.copy_(torch.log((len(texts) + 1) / (counts + 1)))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
@@ -94,10 +101,10 @@ class CharNgrams(nn.Module):
         hashes, valid = self._ngrams(input_ids, attention_mask)
         signs = 1 - 2 * (hashes * 2246822519 % 2**32 >> 31)
         values = self.weight[hashes] * signs * valid
-        return values.new_zeros(len(input_ids), self.dim).scatter_add_(1, _mixed(hashes) % self.dim, values)
+        return values.new_zeros(len(input_ids), self.dim).scatter_add_(1, _hash(hashes) % self.dim, values)
 
     def _ngrams(self, input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Returns hashes of all windows of 4 characters, and which of them are n-grams, (texts, windows) both."""
+        """Returns the hashes of all windows of 4 characters, and which windows are n-grams, both (texts, windows)."""
         characters = nn.functional.pad(self._characters(input_ids, attention_mask), (1, GRAM))
         windows = torch.where(characters == 0, SPACE, characters).unfold(1, GRAM, 1)
         before, first, second, after = windows.unbind(-1)
@@ -108,19 +115,19 @@ class CharNgrams(nn.Module):
         hashes = before
         for character in (first, second, after):
             hashes = (hashes * 31337 + character) % (2**31 - 1)
-        return _mixed(hashes) % HASHES, valid
+        return _hash(hashes) % HASHES, valid
 
     def _characters(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """Returns folded characters of texts, (texts, tokens x TOKEN_BYTES): code points, and zeros after them."""
+        """Returns the code points of texts after folding, (texts, up to tokens x TOKEN_BYTES), padded with zeros."""
         values = self.token_bytes[input_ids].long()
         if attention_mask is not None:
             values = values * attention_mask.unsqueeze(-1)
         values = _packed(values.flatten(1))
-        if not torch.compiler.is_compiling():  # whose graphs have no sizes that depend on values
+        if not torch.compiler.is_compiling():  # compiled graphs cannot have sizes that depend on values
             values = values[:, : int(values.any(0).sum())]
         lead = torch.where(values < 0xE0, 0xC0, torch.where(values < 0xF0, 0xE0, 0xF0))
         points = torch.where(values < 0x80, values, values - lead)
-        whole = (values < 0x80) | (values >= 0xC0)  # the others continue a character
+        whole = (values < 0x80) | (values >= 0xC0)  # other bytes continue a character
         following = nn.functional.pad(values, (0, 3))
         for place, first in enumerate((0xC0, 0xE0, 0xF0), start=1):
             byte = following[:, place : place + values.shape[1]]
@@ -131,29 +138,29 @@ class CharNgrams(nn.Module):
 
 
 def _packed(values: Tensor) -> Tensor:
-    """Returns the rows of (texts, places) with their zeros moved to the end."""
-    places = ((values != 0).long().cumsum(1) - 1).clamp(min=0)
-    return torch.zeros_like(values).scatter_add_(1, places, values)
+    """Returns the values, (texts, positions), with the zeros of each row moved to its end."""
+    positions = ((values != 0).long().cumsum(1) - 1).clamp(min=0)
+    return torch.zeros_like(values).scatter_add_(1, positions, values)
 
 
-def _mixed(numbers: Tensor) -> Tensor:
+def _hash(numbers: Tensor) -> Tensor:
     """Returns 24-bit multiplicative hashes (Knuth, The Art of Computer Programming 3, section 6.4)."""
     return numbers * 2654435761 % 2**32 >> 8
 
 
 def token_bytes(tokenizer: Any, vocab_size: int) -> Tensor:
-    """Returns the spelling of each token in UTF-8, (vocab_size, TOKEN_BYTES), zeros after it.
+    """Returns the UTF-8 bytes of each token, (vocab_size, TOKEN_BYTES), padded with zeros.
 
-    Spaces are those of the text that the tokenizer splits: before a word, or after it. Byte-level tokens, which may be
-    parts of a character, are their bytes. Special tokens have no spelling.
+    The bytes include the space before or after a word. A byte-level token can be a part of a character. Special tokens
+    have no bytes.
 
     Args:
         tokenizer: a `PreTrainedTokenizerFast`.
-        vocab_size: number of tokens of the encoder.
+        vocab_size: the number of tokens of the encoder.
     """
     backend, special = tokenizer.backend_tokenizer, set(tokenizer.all_special_ids)
     byte_level = "ByteLevel" in f"{backend.pre_tokenizer} {backend.decoder}"
-    bytes_of = {character: byte for byte, character in bytes_to_unicode().items()}
+    unicode_to_bytes = {character: byte for byte, character in bytes_to_unicode().items()}
     end_of_word = getattr(backend.model, "end_of_word_suffix", None)
     continuing = backend.model.continuing_subword_prefix if type(backend.model).__name__ == "WordPiece" else None
     table = bytearray(vocab_size * TOKEN_BYTES)
@@ -164,7 +171,7 @@ def token_bytes(tokenizer: Any, vocab_size: int) -> Tensor:
         if end_of_word and text.endswith(end_of_word):
             text = f"{text.removesuffix(end_of_word)} "
         if byte_level:
-            spelling = bytes(bytes_of.get(character, SPACE) for character in text)
+            spelling = bytes(unicode_to_bytes.get(character, SPACE) for character in text)
         elif byte := re.fullmatch("<0x([0-9A-F]{2})>", text):
             spelling = bytes.fromhex(byte[1])
         elif continuing is not None:
@@ -177,7 +184,10 @@ def token_bytes(tokenizer: Any, vocab_size: int) -> Tensor:
 
 
 def _word_piece(token: str, continuing: str) -> str:
-    """Returns a piece with a space before it where a word begins; Chinese characters are words for WordPiece alone."""
+    """Returns the text of a WordPiece token, with a space before it if it begins a word.
+
+    WordPiece treats each Chinese character as a word, and such a character gets no space.
+    """
     if token.startswith(continuing):
         return token.removeprefix(continuing)
     return token if _is_unspaced(token[0]) else f" {token}"
@@ -185,10 +195,10 @@ def _word_piece(token: str, continuing: str) -> str:
 
 @lru_cache(maxsize=1)
 def folded_characters() -> Tensor:
-    """Returns what each character counts as, (CODE_POINTS,) int32.
+    """Returns the folded code point of each character, (CODE_POINTS,), int32.
 
-    That is its lower case without accents; a space if it is neither letter nor digit; 0, nothing, if it is a mark on
-    another character or invisible. Characters of scripts without spaces are marked by `UNSPACED`.
+    It is the lower case without accents of a letter or digit, 0 for combining marks and format characters, which are
+    dropped, and a space for all others. `UNSPACED` is added for characters of scripts without spaces.
 
     Example:
         >>> "".join(chr(folded_characters()[ord(character)]) for character in "ÉTÉ, Большой İ I ı")
@@ -200,7 +210,7 @@ def folded_characters() -> Tensor:
 def _fold(character: str) -> int:
     if unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf"):
         return 0
-    lower = unicodedata.normalize("NFD", character.upper().lower())  # by way of capitals, ı is i and ς is σ
+    lower = unicodedata.normalize("NFD", character.upper().lower())  # upper() first: it maps ı to I and ς to Σ
     lower = "".join(part for part in lower if unicodedata.category(part) != "Mn")
     letter = lower if len(lower) == 1 else character.lower()[:1]
     if not letter.isalnum():

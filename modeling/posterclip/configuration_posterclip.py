@@ -1,4 +1,4 @@
-"""The configuration of PosterCLIP: two encoders, how each is pooled, and where they meet."""
+"""The configuration of PosterCLIP: its two encoders, their poolings and the shared embedding space."""
 
 import json
 import math
@@ -14,8 +14,8 @@ from transformers.configuration_utils import SubConfigSpec
 
 from .sentence_posterclip import SentencePosterCLIP
 
-# Per family, the poolings that mean something; the first is the default. A family that is not listed pools as
-# "mean", which every encoder allows.
+# The poolings that each family supports; the first is the default. Other families use "mean", which every encoder
+# supports.
 _VISION_POOLINGS: dict[str, tuple[str, ...]] = {
     "vit": ("cls", "mean", "pooler"),
     "dinov2": ("cls", "mean"),
@@ -38,7 +38,7 @@ _POOLINGS: dict[str, dict[str, tuple[str, ...]]] = {"vision": _VISION_POOLINGS, 
 
 MAX_LOGIT_SCALE = math.log(100)
 
-# Raised when saved models mean something that older code would misread.
+# Increases when older code would misread newly saved models.
 FORMAT_VERSION = 1
 
 
@@ -47,34 +47,31 @@ def _check_encoder(field: str, config: Any) -> None:
         raise ValueError(f"{field} must be a transformers configuration or a dict, not {type(config).__name__}.")
     model_type = config.get("model_type") if isinstance(config, dict) else None
     if model_type is not None and model_type not in CONFIG_MAPPING:
-        near = get_close_matches(model_type, CONFIG_MAPPING.keys(), n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "see transformers.CONFIG_MAPPING for those it has."
+        similar = get_close_matches(model_type, CONFIG_MAPPING.keys(), n=3)
+        hint = f"did you mean {' or '.join(similar)}?" if similar else "transformers.CONFIG_MAPPING lists all of them."
         raise ValueError(f"{field}: transformers has no model type {model_type!r}; {hint}")
 
 
 @strict
 class PosterCLIPConfig(PreTrainedConfig):
-    """Configuration of a `PosterCLIPModel`.
+    """The configuration of a `PosterCLIPModel`. Every field is checked, and an error names the field.
 
     Args:
-        vision_config: the poster encoder's configuration, or a dict of one, of any family that `AutoModel` knows.
-        text_config: the plot encoder's configuration, likewise.
-        projection_dim: size of the shared embedding space.
-        vision_pooling, text_pooling: how an encoder's output becomes one feature: its class token (`cls`), the
-            mean over tokens or positions (`mean`), or the encoder's own pooling head (`pooler`). `auto` becomes
-            the usual one of the family.
+        vision_config: the configuration of the poster encoder, an object or a dict, of any family of `AutoModel`.
+        text_config: the configuration of the plot encoder, likewise.
+        projection_dim: the dimension of the projected image and text embeddings.
+        vision_pooling, text_pooling: how an encoder's output is pooled to one feature: its class token (`cls`), the
+            mean over tokens or positions (`mean`), or the encoder's own pooling head (`pooler`). `auto` is replaced
+            by the default of the encoder's family.
         loss: `contrastive` (symmetric InfoNCE) or `sigmoid` (SigLIP).
-        logit_scale_init_value: the learnable temperature starts at exp of this; 2.6592 is CLIP's ln(1 / 0.07).
-        logit_bias_init_value: where the sigmoid loss's learnable bias starts; -10 is SigLIP's. The contrastive
-            loss has none.
-        use_poster_text: whether the image side also reads what is printed on a poster, with the plot encoder.
-        image_weight_init_value: by how much a poster with words is moved towards its looks before training; 0 for
-            always not at all.
-        char_ngram_dim: so many dimensions of an embedding are a hashed bag of the text's characters; 0 for none.
+        logit_scale_init_value: the initial logarithm of the learnable logit scale; 2.6592 is CLIP's ln(1 / 0.07).
+        logit_bias_init_value: the initial value of the learnable logit bias of the sigmoid loss; -10 is SigLIP's.
+        use_poster_text: whether the image side also encodes the poster text, with the plot encoder.
+        image_weight_init_value: the initial weight of the image embedding beside the text embedding of a poster with
+            text. 0 fixes the weight at 0.
+        char_ngram_dim: the number of dimensions of the n-gram embedding; 0 for a model without one.
         title_weight: the weight of a movie's titles beside its plots, in `PosterCLIPModel.movie_features`.
-        format_version: of what is saved; code refuses a newer one than its own.
-
-    Every field is checked when the configuration is made; an error names the field, and of a misspelt one the right.
+        format_version: the version of the saved format. A version newer than the code's own is an error.
 
     Example:
         >>> config = PosterCLIPConfig(vision_config={"model_type": "vit"}, text_config={"model_type": "bert"})
@@ -87,7 +84,7 @@ class PosterCLIPConfig(PreTrainedConfig):
         "vision_config": SubConfigSpec(config_class=AutoConfig, model_type="vit"),
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="bert"),
     }
-    # Batch-local logits say nothing about the whole pool, so evaluation gathers the embeddings only.
+    # Evaluation scores the whole pool, so it gathers embeddings and not the logits of a batch.
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["logits_per_image", "logits_per_text"]
 
     vision_config: Any = None
@@ -105,17 +102,17 @@ class PosterCLIPConfig(PreTrainedConfig):
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self, **kwargs: Any) -> None:
-        """Refuse misspelt fields, build the two encoder configurations, choose the poolings."""
+        """Rejects misspelt fields, builds the encoder configurations and resolves the poolings."""
         if self.format_version > FORMAT_VERSION:
             raise ValueError(
-                f"format_version {self.format_version} is newer than what this code reads, {FORMAT_VERSION}: use the "
-                "code that lies beside the model (trust_remote_code=True), or a newer PosterCLIP."
+                f"format_version {self.format_version} is newer than {FORMAT_VERSION}, which this code supports: use "
+                "the code in the model's folder (trust_remote_code=True), or a newer PosterCLIP."
             )
         own = [field.name for field in fields(self) if field not in fields(PreTrainedConfig)]
         for name in kwargs:
-            # transformers and other tools keep fields of their own in a config; a misspelt one is none of theirs.
-            if near := get_close_matches(name, own, n=1, cutoff=0.75):
-                raise ValueError(f"PosterCLIPConfig has no field {name!r}: did you mean {near[0]!r}?")
+            # transformers and other tools store fields of their own, so only names similar to ours are errors.
+            if similar := get_close_matches(name, own, n=1, cutoff=0.75):
+                raise ValueError(f"PosterCLIPConfig has no field {name!r}: did you mean {similar[0]!r}?")
         for encoder in ("vision_config", "text_config"):
             _check_encoder(encoder, getattr(self, encoder))
         super().__post_init__(**kwargs)
@@ -125,28 +122,28 @@ class PosterCLIPConfig(PreTrainedConfig):
                 setattr(self, f"{encoder}_pooling", poolings.get(family, ("mean",))[0])
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
-        """As in transformers; beside it `modules.json`, by which sentence-transformers finds the model of a folder."""
+        """Saves the configuration, and `modules.json`, which sentence-transformers needs to load the folder."""
         super().save_pretrained(save_directory, *args, **kwargs)
         name = f"{SentencePosterCLIP.__module__.rsplit('.', 1)[-1]}.{SentencePosterCLIP.__name__}"
         modules = [{"idx": 0, "name": "0", "path": "", "type": name}]
         (Path(save_directory) / "modules.json").write_text(json.dumps(modules, indent=2), encoding="utf-8")
 
     def validate_projection(self) -> None:
-        """The embedding space needs a dimension."""
+        """Checks that projection_dim is positive."""
         if self.projection_dim < 1:
             raise ValueError(f"projection_dim must be at least 1, not {self.projection_dim}.")
 
     def validate_char_ngrams(self) -> None:
-        """Words can only be shared where both sides have some."""
+        """Checks that n-grams are only used together with poster text: both sides need n-grams."""
         if self.char_ngram_dim < 0:
             raise ValueError(f"char_ngram_dim must be at least 0, not {self.char_ngram_dim}.")
         if self.char_ngram_dim and not self.use_poster_text:
             raise ValueError(
-                f"char_ngram_dim={self.char_ngram_dim} needs use_poster_text: posters have no words without it."
+                f"char_ngram_dim={self.char_ngram_dim} needs use_poster_text=True: posters have no n-grams without it."
             )
 
     def validate_pooling(self) -> None:
-        """A pooling that the family does not have would read a meaningless vector."""
+        """Checks that each encoder's family supports its pooling."""
         for encoder, poolings in _POOLINGS.items():
             family, pooling = getattr(self, f"{encoder}_config").model_type, getattr(self, f"{encoder}_pooling")
             if pooling not in poolings.get(family, (pooling,)):
@@ -156,7 +153,7 @@ class PosterCLIPConfig(PreTrainedConfig):
                 )
 
     def validate_logit_scale(self) -> None:
-        """The temperature's logarithm is kept between 0 and ln 100, as in CLIP."""
+        """Checks that the logarithm of the logit scale lies in 0..ln 100, as in CLIP."""
         if not 0 <= self.logit_scale_init_value <= MAX_LOGIT_SCALE:
             raise ValueError(f"logit_scale_init_value must lie in 0..ln 100, not {self.logit_scale_init_value}.")
 

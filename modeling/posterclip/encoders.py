@@ -1,4 +1,4 @@
-"""The two encoders of a PosterCLIP: how they are built and loaded, and how their output is pooled to one feature."""
+"""Functions that build, load, pool and divide the encoders of a PosterCLIP."""
 
 import inspect
 
@@ -11,12 +11,13 @@ from transformers.models.auto.auto_factory import _get_model_class
 
 from .weights import check_finite, check_loading, listed
 
-# Weights that only an encoder's own pretraining uses; processes that average gradients would wait for them.
+# Weights that only the encoder's pretraining uses. They never train: distributed training would wait for their
+# gradients.
 PRETRAINING_ONLY = {"embeddings.mask_token"}
 
 
 def encoder_config(name_or_path: str, side: str) -> PreTrainedConfig:
-    """Returns the configuration of a pretrained encoder; of a dual encoder (CLIP, SigLIP), that of one side.
+    """Returns the configuration of a pretrained encoder, or of one encoder of a dual encoder (CLIP, SigLIP).
 
     Args:
         name_or_path: a folder or Hub name.
@@ -29,24 +30,30 @@ def encoder_config(name_or_path: str, side: str) -> PreTrainedConfig:
         config = AutoConfig.from_pretrained(name_or_path)
     except (OSError, ValueError) as error:
         raise OSError(
-            f"Cannot load the {side} encoder {name_or_path!r}. Name a folder that holds one, or a Hub repository while "
-            f"the Hub can be reached. transformers says: {str(error).splitlines()[0]}"
+            f"Cannot load the {side} encoder {name_or_path!r}: it must be the folder of an encoder, or a repository on "
+            f"the Hub, which must be reachable. transformers says: {str(error).splitlines()[0]}"
         ) from error
     return getattr(config, f"{side}_config", config)
 
 
 def build_encoder(config: PreTrainedConfig, pooling: str) -> PreTrainedModel:
-    """Returns a freshly initialised encoder, with a pooling head only if it is used."""
+    """Returns a randomly initialised encoder. It has a pooling head only for the pooling "pooler"."""
     return AutoModel.from_config(config, **_head_options(config, pooling))
 
 
 def load_encoder(name_or_path: str, config: PreTrainedConfig, pooling: str) -> PreTrainedModel:
-    """Returns the pretrained encoder of a folder or Hub repository, in float32, which training needs.
+    """Returns a pretrained encoder in float32, the dtype for training.
+
+    Weights of other parts, such as a language-modelling head, are ignored.
+
+    Args:
+        name_or_path: a folder or Hub name.
+        config: the encoder's configuration, from `encoder_config`.
+        pooling: "cls", "mean" or "pooler".
 
     Raises:
-        ValueError: the checkpoint lacks weights of the encoder, which would be random, or has some of another shape,
-            or some that are not finite. Weights of other parts, such as a language-modelling head, are left out.
-        OSError: the file of weights is damaged.
+        ValueError: weights of the encoder are missing, have another shape or are not finite; it names them.
+        OSError: the weights file is damaged.
     """
     options = {"output_loading_info": True, "ignore_mismatched_sizes": True, **_head_options(config, pooling)}
     try:
@@ -55,7 +62,7 @@ def load_encoder(name_or_path: str, config: PreTrainedConfig, pooling: str) -> P
         raise OSError(f"The weights of {name_or_path} are a damaged file: {error}") from error
     missing = set(loading["missing_keys"]) - PRETRAINING_ONLY
     if missing and all("pool" in name for name in missing):
-        raise ValueError(f"{name_or_path} has no pooling head ({listed(sorted(missing))}): choose another pooling.")
+        raise ValueError(f"{name_or_path} has no pooling head ({listed(sorted(missing))}): use another pooling.")
     check_loading(name_or_path, {**loading, "missing_keys": missing}, allowed={"unexpected"})
     check_finite(name_or_path, encoder.state_dict())
     return encoder
@@ -65,13 +72,13 @@ def _head_options(config: PreTrainedConfig, pooling: str) -> dict[str, bool]:
     try:
         model_class = _get_model_class(config, AutoModel._model_mapping)
     except KeyError:
-        raise ValueError(f"AutoModel knows no encoder for {config.model_type!r}.") from None
+        raise ValueError(f"AutoModel has no encoder for the model type {config.model_type!r}.") from None
     parameters = inspect.signature(model_class).parameters
     return {"add_pooling_layer": pooling == "pooler"} if "add_pooling_layer" in parameters else {}
 
 
 def feature_size(config: PreTrainedConfig) -> int:
-    """Returns the length of the pooled feature, whatever the encoder's configuration calls it."""
+    """Returns the dimension of an encoder's pooled feature."""
     for name in ("hidden_size", "hidden_dim"):
         if isinstance(getattr(config, name, None), int):
             return getattr(config, name)
@@ -86,10 +93,10 @@ def pool(outputs: ModelOutput, pooling: str, attention_mask: Tensor | None = Non
     """Returns one feature per input, (batch, feature).
 
     Args:
-        outputs: an encoder's output; its last_hidden_state is (batch, tokens, feature) or, from a convolutional
-            encoder, (batch, feature, height, width).
+        outputs: an encoder's output. Its last_hidden_state is (batch, tokens, feature), or (batch, feature, height,
+            width) for a convolutional encoder.
         pooling: "cls", "mean" or "pooler".
-        attention_mask: (batch, tokens), 0 where a token is padding; the mean leaves those out.
+        attention_mask: (batch, tokens), 0 for padding, which the mean ignores.
     """
     if pooling == "pooler":
         return outputs["pooler_output"].flatten(1)
@@ -105,11 +112,14 @@ def pool(outputs: ModelOutput, pooling: str, attention_mask: Tensor | None = Non
 
 
 def layer_groups(encoder: PreTrainedModel) -> list[list[nn.Parameter]]:
-    """Returns an encoder's weights from bottom to top: those before its blocks, then one group per block.
+    """Returns an encoder's weights in groups from input to output: the embeddings, then one group per block.
 
-    A block is an item of the first module list: a transformer layer, a stage of a pyramid, an inverted residual.
-    Weights after the blocks (a final norm, a pooling head) belong to the last block; weights that all blocks share
-    belong to the first group. Freezing, adapters and learning-rate decay use these groups.
+    A block is an item of the encoder's first module list: a transformer layer, a stage or an inverted residual block.
+    Weights after the blocks (a final norm, a pooling head) belong to the last group, and weights that all blocks use
+    to the first. Freezing, LoRA and layer-wise learning rates use these groups.
+
+    Raises:
+        ValueError: the encoder has no module list.
     """
     path, blocks = next(
         (
@@ -120,18 +130,18 @@ def layer_groups(encoder: PreTrainedModel) -> list[list[nn.Parameter]]:
         (None, None),
     )
     if path is None or blocks is None:
-        raise ValueError(f"{encoder.config.model_type!r} has no list of blocks: its mode can be frozen or full.")
+        raise ValueError(f"{encoder.config.model_type!r} has no list of blocks: use the mode frozen or full.")
     groups: list[list[nn.Parameter]] = [[] for _ in range(len(blocks) + 1)]
-    reached = 0
+    group = 0
     for name, parameter in encoder.named_parameters():
         if name.startswith(f"{path}."):
-            reached = int(name[len(path) + 1 :].split(".")[0]) + 1
-        shared = "relative_attention_bias" in name
-        groups[0 if shared else reached].append(parameter)
+            group = int(name[len(path) + 1 :].split(".")[0]) + 1
+        all_blocks_use_it = "relative_attention_bias" in name
+        groups[0 if all_blocks_use_it else group].append(parameter)
     return groups
 
 
 def is_frozen(module: nn.Module) -> bool:
-    """Returns whether a module has weights and none of them trains."""
-    trains = [parameter.requires_grad for parameter in module.parameters()]
-    return bool(trains) and not any(trains)
+    """Returns whether a module has parameters and none of them is trainable."""
+    trainable = [parameter.requires_grad for parameter in module.parameters()]
+    return bool(trainable) and not any(trainable)

@@ -1,9 +1,9 @@
-"""Losses over a similarity matrix, with targets by movie and not by position.
+"""Contrastive losses of a similarity matrix, in which all pairs of the same movie are positives.
 
 A loss takes `logits` (rows, columns), the scaled similarities of queries and candidates, and `targets` of the same
-shape, booleans or numbers in 0..1: 1 where both belong to the same movie, so that a movie which is in a batch twice
-is never its own negative, 0 where they have nothing to do with each other, between where they are related. It
-returns one value per row; `symmetric_loss` makes a batch's loss of it.
+shape, booleans or numbers in 0..1. A target is 1 for a positive, so a movie that occurs twice in a batch is never its
+own negative, 0 for a negative, and in between for related movies. A loss returns one value per row; `symmetric_loss`
+averages the rows of both directions.
 """
 
 from collections.abc import Callable
@@ -16,11 +16,11 @@ RowLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 def contrastive_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """InfoNCE (CLIP, Radford et al. 2021, figure 3): find the right candidate among the row's, (rows,).
+    """Returns the InfoNCE loss of each row, (rows,) (CLIP, Radford et al. 2021, figure 3).
 
-    The cross-entropy to the row's targets divided by their sum. With several positives that is the uniform
-    distribution over them (supervised contrastive learning, Khosla et al. 2020, equation 2, L_out); related
-    candidates take their share of it.
+    It is the cross-entropy between the softmax of the row's logits and its targets, normalised to sum 1. Several
+    positives have equal probabilities (supervised contrastive learning, Khosla et al. 2020, equation 2, L_out), and
+    related candidates have smaller ones.
 
     Example:
         >>> contrastive_loss(torch.zeros(2, 4), torch.eye(2, 4))  # ln 4
@@ -31,9 +31,9 @@ def contrastive_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def sigmoid_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """SigLIP's loss (Zhai et al. 2023, equation 1): every pair is a yes-or-no question, summed per row, (rows,).
+    """Returns the sigmoid loss of each row, (rows,) (SigLIP, Zhai et al. 2023, equation 1).
 
-    The binary cross-entropy of each pair; of a target between 0 and 1 it is that of "yes" and that of "no", mixed.
+    It is the sum of the binary cross-entropies of the row's pairs.
 
     Example:
         >>> sigmoid_loss(torch.zeros(2, 4), torch.eye(2, 4))  # 4 ln 2
@@ -46,9 +46,11 @@ LOSSES: dict[str, RowLoss] = {"contrastive": contrastive_loss, "sigmoid": sigmoi
 
 
 def positives_by_id(row_ids: Tensor, column_ids: Tensor) -> Tensor:
-    """True where a row and a column carry the same movie id, (rows, columns).
+    """Returns which pairs of a row and a column are positives, (rows, columns), booleans.
 
-    Ids are (rows,) and (columns,), or (rows, keys) and (columns, keys): then one key in common is enough.
+    Args:
+        row_ids: (rows,) or (rows, keys), the movie of each row.
+        column_ids: (columns,) or (columns, keys). With several keys, one key in common makes a positive.
 
     Example:
         >>> positives_by_id(torch.tensor([7, 8]), torch.tensor([7, 7, 8])).int().tolist()
@@ -62,33 +64,33 @@ def positives_by_id(row_ids: Tensor, column_ids: Tensor) -> Tensor:
 
 
 def soft_targets(ids: Tensor, genres: Tensor, weight: float) -> Tensor:
-    """Targets that call movies of overlapping genres related, (pairs, pairs).
+    """Returns targets that are soft for movies with common genres, (pairs, pairs).
 
-    1 where the ids are equal, elsewhere `weight` times the Jaccard overlap of the genres: those that both movies
-    have, by those that either has. As in SoftCLIP (Gao et al. 2023, arXiv:2303.17561) a similarity within one
-    modality softens the one-to-one targets; there it is computed from image regions and tags, here it is given.
+    A target is 1 for equal ids, and `weight` times the Jaccard index of the two movies' genres otherwise. SoftCLIP
+    (Gao et al. 2023, arXiv:2303.17561) softens one-to-one targets in the same way, by similarities of image regions
+    and tags.
 
     Args:
         ids: (pairs,) or (pairs, keys), the movie of each pair; see `positives_by_id`.
-        genres: (pairs, genres), 1 where a movie has a genre; one without any overlaps with nobody.
-        weight: target of two movies of the very same genres, in 0..1.
+        genres: (pairs, genres), 1 where a movie has a genre.
+        weight: the target of two movies with the same genres, in 0..1.
 
     Example:
         >>> soft_targets(torch.tensor([4, 5, 4]), torch.tensor([[1, 0], [1, 1], [1, 0]]), 0.5).tolist()
         [[1.0, 0.25, 1.0], [0.25, 1.0, 0.25], [1.0, 0.25, 1.0]]
     """
     genres = genres.float()
-    counts, shared = genres.sum(1), genres @ genres.T
-    overlap = shared / (counts[:, None] + counts[None, :] - shared).clamp(min=1)
-    return torch.where(positives_by_id(ids, ids), 1.0, weight * overlap)
+    counts, common = genres.sum(1), genres @ genres.T
+    jaccard = common / (counts[:, None] + counts[None, :] - common).clamp(min=1)
+    return torch.where(positives_by_id(ids, ids), 1.0, weight * jaccard)
 
 
 def symmetric_loss(loss: RowLoss, logits: Tensor, targets: Tensor) -> Tensor:
-    """The mean of a loss over posters and over plots, a scalar.
+    """Returns the mean of the image-to-text and the text-to-image loss, a scalar.
 
     Args:
         loss: one of `LOSSES`.
         logits: (pairs, pairs), posters in rows and plots in columns.
-        targets: (pairs, pairs), of `positives_by_id` or `soft_targets`.
+        targets: (pairs, pairs), from `positives_by_id` or `soft_targets`.
     """
     return (loss(logits, targets).mean() + loss(logits.T, targets.T).mean()) / 2

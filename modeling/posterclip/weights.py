@@ -1,20 +1,20 @@
-"""Checks that loaded weights are all there, of the right shapes and finite, with errors that name them."""
+"""Checks that loaded weights are complete, of the right shapes and finite, with errors that name them."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from torch import Tensor
 
-NAMED = 5  # names in a message; the others are counted
+MAX_NAMES = 5  # in a message
 
 
 def check_loading(source: Any, loading: Mapping[str, Any], allowed: Collection[str] = ()) -> None:
-    """Checks transformers' report of a loading (`output_loading_info=True`).
+    """Checks the loading info of `from_pretrained(..., output_loading_info=True)`.
 
     Args:
         source: the folder or Hub name, for the message.
-        loading: the report.
-        allowed: differences that are no error: "missing", "unexpected", "mismatched".
+        loading: the loading info.
+        allowed: the differences to ignore: "missing", "unexpected", "mismatched".
 
     Raises:
         ValueError: weights are missing, unexpected or of another shape; it names them.
@@ -28,23 +28,23 @@ def check_loading(source: Any, loading: Mapping[str, Any], allowed: Collection[s
     differences = {
         "missing": sorted(loading.get("missing_keys", ())),
         "unexpected": sorted(loading.get("unexpected_keys", ())),
-        "mismatched": sorted(f"{name}: {tuple(found)}, not {tuple(wanted)}" for name, found, wanted in mismatched),
+        "mismatched": sorted(f"{name}: {tuple(found)}, not {tuple(expected)}" for name, found, expected in mismatched),
     }
-    told = [
+    errors = [
         f"{len(names)} {'of another shape' if kind == 'mismatched' else kind} ({listed(names)})"
         for kind, names in differences.items()
         if names and kind not in allowed
     ]
-    if told:
-        raise ValueError(f"The weights of {source} do not fit its configuration: {', '.join(told)}.")
+    if errors:
+        raise ValueError(f"The weights of {source} do not fit its configuration: {', '.join(errors)}.")
 
 
 def check_finite(source: Any, weights: Mapping[str, Tensor]) -> None:
     """Checks that no weight is NaN or infinite.
 
     Args:
-        source: where the weights come from, for the message.
-        weights: by name; those on the meta device are not looked at.
+        source: the folder, file or Hub name, for the message.
+        weights: the weights by name. Those on the meta device are not checked.
 
     Raises:
         ValueError: weights are not finite; it names them.
@@ -59,11 +59,11 @@ def check_finite(source: Any, weights: Mapping[str, Tensor]) -> None:
 
 
 def listed(names: Collection[str]) -> str:
-    """Returns the first names in one line, and how many more there are.
+    """Returns the first names in one line, and the number of the others.
 
     Example:
         >>> listed(["a", "b", "c", "d", "e", "f", "g"])
         'a, b, c, d, e and 2 more'
     """
-    more = len(names) - NAMED
-    return ", ".join(list(names)[:NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - MAX_NAMES
+    return ", ".join(list(names)[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -1,1 +1,1 @@
-"""Training with the HF Trainer: loss over the joint batch, large batches in chunks, LoRA, freezing."""
+"""Training with the HF Trainer: a contrastive loss over all processes, gradient caching, LoRA and freezing."""

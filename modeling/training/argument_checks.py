@@ -1,4 +1,4 @@
-"""Whether a run can be what its arguments ask for, and where it goes on."""
+"""Checks of a run's arguments, and the checkpoint from which it resumes."""
 
 import logging
 from pathlib import Path
@@ -12,40 +12,40 @@ logger = logging.getLogger(__name__)
 def check_arguments(
     args: TrainingArguments, chunk_size: int | None, layer_decay: float | None, genre_weight: float
 ) -> None:
-    """Refuse, by name, what a contrastive run cannot honour.
+    """Checks that `PosterCLIPTrainer` supports the arguments of a run.
 
     Args:
-        args: of the run.
-        chunk_size: pairs in the encoders at a time.
-        layer_decay: of the learning rate, from layer group to layer group.
-        genre_weight: of overlapping genres in the targets.
+        args: the training arguments.
+        chunk_size: the number of pairs in a chunk of gradient caching.
+        layer_decay: the factor of the learning rate from one layer group to the next.
+        genre_weight: the weight of common genres in soft targets.
 
     Raises:
-        ValueError: the name of the first value that cannot be used, and why.
+        ValueError: an argument has a value that is not supported; it names the argument and the reason.
     """
     reasons = {
         "dataloader_persistent_workers": (
             args.dataloader_persistent_workers,
-            "a resumed run would draw other random numbers than an uninterrupted one",
+            "a resumed run would use other random numbers than an uninterrupted one",
         ),
         "per_device_train_batch_size": (
             args.train_batch_size * args.world_size == 1,
-            "a movie is compared with the others of its batch",
+            "the negatives of a movie are the other movies of its batch",
         ),
         "train_sampling_strategy": (
             args.train_sampling_strategy == "batch_rebalance",
-            "its batches differ in size, and a movie is compared with the others of its batch",
+            "its batches differ in size, and the negatives of a movie are the other movies of its batch",
         ),
         "dispatch_batches": (
             getattr(args.accelerator_config, "dispatch_batches", None),
             "each process reads its own rows",
         ),
         "label_smoothing_factor": (args.label_smoothing_factor, "positives are movies, not classes"),
-        "batch_eval_metrics": (args.batch_eval_metrics, "metrics are those of the whole pool"),
-        "eval_do_concat_batches": (not args.eval_do_concat_batches, "metrics are those of the whole pool"),
-        "chunk_size": (chunk_size is not None and chunk_size < 1, "a chunk holds at least one pair"),
-        "layer_decay": (layer_decay is not None and not 0 < layer_decay <= 1, "it lies between 0 and 1"),
-        "genre_weight": (not 0 <= genre_weight <= 1, "it lies between 0 and 1"),
+        "batch_eval_metrics": (args.batch_eval_metrics, "metrics are computed over the whole pool"),
+        "eval_do_concat_batches": (not args.eval_do_concat_batches, "metrics are computed over the whole pool"),
+        "chunk_size": (chunk_size is not None and chunk_size < 1, "a chunk has at least one pair"),
+        "layer_decay": (layer_decay is not None and not 0 < layer_decay <= 1, "it must lie between 0 and 1"),
+        "genre_weight": (not 0 <= genre_weight <= 1, "it must lie between 0 and 1"),
     }
     for name, (refused, reason) in reasons.items():
         if refused:
@@ -53,23 +53,23 @@ def check_arguments(
 
 
 def resume_point(resume: str | None, output_dir: str) -> str | None:
-    """The checkpoint folder to resume from, or None to start anew.
+    """Returns the folder of the checkpoint to resume from, or None for a new run.
 
     Args:
-        resume: "True" for the newest whole checkpoint of `output_dir`, or a checkpoint's folder, or None.
-        output_dir: of the run. A checkpoint whose writing was cut off is passed over.
+        resume: "True" for the newest complete checkpoint in `output_dir`, the folder of a checkpoint, or None.
+        output_dir: the output folder of the run. Incomplete checkpoints in it are skipped.
 
     Raises:
-        ValueError: the named folder is no whole checkpoint.
+        ValueError: `resume` is not the folder of a complete checkpoint.
     """
     if resume is None or resume.lower() == "false":
         return None
     if resume.lower() != "true":
         if not (Path(resume) / TRAINER_STATE_NAME).is_file():
-            raise ValueError(f"{resume} is no whole checkpoint: it has no {TRAINER_STATE_NAME}.")
+            raise ValueError(f"{resume} is not a complete checkpoint: it has no {TRAINER_STATE_NAME}.")
         return resume
-    # Trainer writes the state last, so a folder without it is not whole.
-    whole = [state.parent for state in Path(output_dir).glob(f"checkpoint-*/{TRAINER_STATE_NAME}")]
-    if not whole:
-        logger.warning("There is no whole checkpoint in %s: training starts anew.", output_dir)
-    return max(map(str, whole), key=lambda name: int(name.rsplit("-", 1)[1]), default=None)
+    # Trainer writes the state last, so a checkpoint without it is incomplete.
+    complete = [state.parent for state in Path(output_dir).glob(f"checkpoint-*/{TRAINER_STATE_NAME}")]
+    if not complete:
+        logger.warning("There is no complete checkpoint in %s: training starts from the beginning.", output_dir)
+    return max(map(str, complete), key=lambda name: int(name.rsplit("-", 1)[1]), default=None)

@@ -1,4 +1,4 @@
-"""The modes of an encoder: what of it trains."""
+"""The training modes of an encoder: frozen, last-K, lora and full."""
 
 import re
 
@@ -12,18 +12,18 @@ DEFAULT_LORA_RANK = 16
 
 
 def check_modes(*modes: str, lora_rank: int | None = None) -> int | None:
-    """Check how encoders shall train, before anything is loaded.
+    """Checks the training modes of encoders before anything is loaded.
 
     Args:
-        modes: one for each encoder; see `set_mode`.
-        lora_rank: of the modes that are "lora".
+        modes: the mode of each encoder; see `set_mode`.
+        lora_rank: the rank of the adapters of encoders with the mode "lora".
 
     Returns:
-        The rank, which has a default; None where no mode is "lora".
+        The rank, `DEFAULT_LORA_RANK` by default; None if no mode is "lora".
 
     Raises:
-        ValueError: an unknown mode, a rank below 1, or a rank for nothing.
-        ImportError: a mode that needs peft, where it is not installed.
+        ValueError: a mode is unknown, the rank is below 1, or there is a rank but no mode "lora".
+        ImportError: a mode is "lora" and peft is not installed.
 
     Example:
         >>> check_modes("frozen", "lora")
@@ -41,30 +41,30 @@ def check_modes(*modes: str, lora_rank: int | None = None) -> int | None:
     try:
         import peft  # noqa: F401
     except ImportError as error:
-        raise ImportError("The encoder mode lora needs peft, which is not here: pip install peft") from error
+        raise ImportError("The encoder mode lora needs peft, which is not installed: pip install peft") from error
     return lora_rank or DEFAULT_LORA_RANK
 
 
 def set_mode(encoder: PreTrainedModel, mode: str, lora_rank: int | None = None) -> None:
-    """Choose which of an encoder's weights train.
+    """Sets which of an encoder's weights are trainable.
 
     Args:
         encoder: the encoder.
-        mode: "frozen" (none), "last-K" (the top K of `layer_groups`), "lora" (adapters in all of them but the first;
-            see `modeling.training.lora`) or "full" (all).
-        lora_rank: of the adapters, `DEFAULT_LORA_RANK` by default; other modes do not read it.
+        mode: "frozen" (no weights), "last-K" (the last K of `layer_groups`), "lora" (adapters in all layer groups but
+            the first; see `modeling.training.lora`) or "full" (all weights).
+        lora_rank: the rank of the adapters, `DEFAULT_LORA_RANK` by default. Other modes ignore it.
 
     Raises:
-        ValueError: another mode, or more groups than there are.
-        ImportError: "lora", and peft is not installed.
+        ValueError: the mode is unknown, or K is larger than the number of layer groups.
+        ImportError: the mode is "lora" and peft is not installed.
     """
     check_modes(mode)
     encoder.requires_grad_(mode == "full")
     if mode.startswith("last-"):
-        groups, wanted = layer_groups(encoder), int(mode[5:])
-        if wanted > len(groups):
-            raise ValueError(f"{mode}: {encoder.config.model_type!r} has {len(groups)} layer groups.")
-        for parameter in [parameter for group in groups[-wanted:] for parameter in group]:
+        groups, count = layer_groups(encoder), int(mode[5:])
+        if count > len(groups):
+            raise ValueError(f"{mode}: {encoder.config.model_type!r} has only {len(groups)} layer groups.")
+        for parameter in [parameter for group in groups[-count:] for parameter in group]:
             parameter.requires_grad_(True)
     elif mode == "lora":
         add_lora(encoder, lora_rank or DEFAULT_LORA_RANK)

@@ -1,8 +1,8 @@
-"""Gradients of a large batch in the memory of a small one (GradCache, Gao et al. 2021, arXiv:2101.06983).
+"""Gradient caching: gradients of a large batch in the memory of a small one (Gao et al. 2021, arXiv:2101.06983).
 
-A contrastive loss needs the embeddings of the whole batch, not the activations behind them. So the batch goes
-through the encoders in chunks, first without gradients; the loss gives the gradient of each embedding; then each
-chunk goes through again, now with gradients, and carries its share of them back to the weights.
+A contrastive loss needs the embeddings of the whole batch, but not their activations. The encoders embed the batch in
+chunks without gradients, and the loss gives the gradient of each embedding. Then they embed each chunk again, with
+gradients, and backpropagate the gradients of its embeddings to the weights.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,27 +26,24 @@ def backward_in_chunks(
     autocast: Context = nullcontext,
     no_sync: Context = nullcontext,
 ) -> Tensor:
-    """Accumulate the gradients that `loss` of the whole batch has, `chunk_size` pairs in the encoders at a time.
+    """Accumulates the gradients of the loss of a whole batch, and returns the loss, detached.
 
     Args:
-        model: gives `image_embeds` and `text_embeds` of `inputs`.
-        inputs: tensors with one row for each pair; the model's inputs, or what `prepare` makes them of.
-        chunk_size: pairs per forward.
-        loss: of the batch's image_embeds and text_embeds, (pairs, projection_dim) each.
-        prepare: makes the model's inputs of a chunk.
-        backward: of the loss, for instance one that scales it for float16.
-        autocast: a context for the forwards.
-        no_sync: a context for all backwards but the last, where processes average their gradients.
-
-    Returns:
-        The loss, detached.
+        model: returns `image_embeds` and `text_embeds`.
+        inputs: the batch, tensors with one row per pair.
+        chunk_size: the number of pairs per forward pass.
+        loss: returns the loss of the batch's image and text embeddings, (pairs, dimensions) each.
+        prepare: returns the model's inputs of a chunk of `inputs`.
+        backward: backpropagates the loss; accelerate's scales it for float16.
+        autocast: a context for the forward passes and the loss.
+        no_sync: a context for all backward passes but the last, in which processes do not average their gradients.
 
     Raises:
-        ValueError: an encoder in training has batch normalisation, whose statistics would be those of chunks.
+        ValueError: an encoder in training mode has batch normalisation, whose statistics would be those of chunks.
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
-            raise ValueError(f"{name} normalises by the batch, which chunks would change: freeze that encoder.")
+            raise ValueError(f"{name} normalises by the batch, which chunks would change: freeze its encoder.")
     pairs = len(next(iter(inputs.values())))
     chunks = [
         {name: value[start : start + chunk_size] for name, value in inputs.items()}
@@ -63,7 +60,7 @@ def backward_in_chunks(
     with autocast():
         value = loss(images, texts)
     backward(value)
-    image_share, text_share = cast(Tensor, images.grad), cast(Tensor, texts.grad)
+    image_gradients, text_gradients = cast(Tensor, images.grad), cast(Tensor, texts.grad)
 
     for index, (chunk, state) in enumerate(zip(chunks, states, strict=True)):
         rows = slice(index * chunk_size, (index + 1) * chunk_size)
@@ -71,10 +68,12 @@ def backward_in_chunks(
         with nullcontext() if last else no_sync():
             with _replayed(state), autocast():
                 output = model(**prepare(chunk))
-            share = (output.image_embeds * image_share[rows]).sum() + (output.text_embeds * text_share[rows]).sum()
-            # Processes that average gradients wait for one of every weight, of those in the logits too.
-            (share + 0 * output.logits_per_image.sum()).backward()
-            del output, share
+            # The gradient of this dot product by the embeddings is that of the loss. Distributed training waits for
+            # a gradient of every weight, so the logits, which have weights of their own, take part with factor 0.
+            product = (output.image_embeds * image_gradients[rows]).sum()
+            product = product + (output.text_embeds * text_gradients[rows]).sum()
+            (product + 0 * output.logits_per_image.sum()).backward()
+            del output, product
     return value.detach()
 
 
@@ -85,13 +84,13 @@ def _random_state() -> tuple[Tensor, Any]:
 
 @contextmanager
 def _replayed(state: tuple[Tensor, Any]) -> Iterator[None]:
-    """The random state as it was in the first forward, so that dropout drops the same; then as it is now."""
-    now = _random_state()
+    """A context with the random state of the first forward pass, so that both passes have the same dropout."""
+    current = _random_state()
     _set_random_state(state)
     try:
         yield
     finally:
-        _set_random_state(now)
+        _set_random_state(current)
 
 
 def _set_random_state(state: tuple[Tensor, Any]) -> None:

@@ -1,11 +1,11 @@
 """Low-rank adapters in the encoders (LoRA, Hu et al. 2021, arXiv:2106.09685), through peft.
 
-An adapted layer computes with W + s B A: its weight W rests, the small matrices A and B train. The model stays a
-`PosterCLIPModel` in all else. There are two ways to keep what it learned: `merged_state_dict` has the weights of a
-plain model, which loads without peft; `save_adapter` writes what trained and nothing else, to be put onto the same
-base again, bit for bit.
+An adapted layer uses the weight W + s B A: W is frozen, and the small matrices A and B are trained. The model is still
+a `PosterCLIPModel`. `merged_state_dict` returns the weights of an equivalent model without adapters, which loads
+without peft. `save_adapter` saves the trained weights alone, and `load_adapter` restores them exactly on the same base
+weights.
 
-peft is imported where it is needed, so that everything else works without it.
+Functions import peft themselves, so that the rest of the package works without it.
 """
 
 import hashlib
@@ -27,25 +27,24 @@ if TYPE_CHECKING:
     from peft.tuners.lora import Conv2d, Linear
 
 ENCODERS = ("vision_model", "text_model")
-_NAME = "default"  # how peft calls an adapter that is the only one
-_PREFIX = "base_model.model."  # before every name in an adapter file of peft
+_NAME = "default"  # peft's name of a single adapter
+_PREFIX = "base_model.model."  # of all names in peft's adapter files
 _CONFIG, _ADAPTER, _OTHERS = "adapter_config.json", "adapter_model.safetensors", "model.safetensors"
 
 
 def add_lora(encoder: PreTrainedModel, rank: int) -> None:
-    """Freeze an encoder and put trainable adapters into its blocks, in place; its output is at first unchanged.
+    """Freezes an encoder and adds trainable adapters to its blocks, in place. New adapters do not change its output.
 
-    Adapted are the linear layers and the convolutions without groups in all of `layer_groups` but the first, so
-    not what embeds. The scale s = alpha / rank is 2 at every rank: Hu et al. (section 4.1) keep alpha fixed while they
-    vary the rank and treat it as a learning rate, which with a fixed s need not be tuned anew. Adapters are float32
-    even where the encoder has 16 bits, in which their small steps would be rounded away.
+    The linear layers and ungrouped convolutions of all `layer_groups` but the first, the embeddings, get adapters. The
+    scale s = alpha / rank is 2 for every rank, so that the rank can change without a new learning rate (Hu et al.,
+    section 4.1). Adapters are float32 even in a 16-bit encoder, which would round small updates to zero.
 
     Args:
         encoder: the encoder.
-        rank: of the matrices B A.
+        rank: the rank of the product B A.
 
     Raises:
-        ValueError: the encoder has no list of blocks, no layer in them that could be adapted, or adapters already.
+        ValueError: the encoder has no list of blocks, no layer for adapters in them, or adapters already.
 
     Example:
         >>> from transformers import BertConfig, BertModel
@@ -58,18 +57,18 @@ def add_lora(encoder: PreTrainedModel, rank: int) -> None:
     from peft import LoraConfig
 
     if hasattr(encoder, "peft_config"):
-        raise ValueError(f"This {encoder.config.model_type!r} has adapters already.")
+        raise ValueError(f"The encoder {encoder.config.model_type!r} has adapters already.")
     blocks = {weight for group in layer_groups(encoder)[1:] for weight in group}
     layers = [name for name, module in encoder.named_modules() if _can_adapt(module) and module.weight in blocks]
     if not layers:
-        raise ValueError(f"{encoder.config.model_type!r} has no layer that LoRA could adapt.")
+        raise ValueError(f"The encoder {encoder.config.model_type!r} has no layers that LoRA can adapt.")
     _inject(encoder, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers))
 
 
 def _can_adapt(module: nn.Module) -> bool:
-    # No subclasses: torch's own attention has one, whose weight it reads without calling the layer.
+    # torch's attention reads the weight of a subclass of nn.Linear without calling the layer.
     if type(module) is nn.Conv2d:
-        return module.groups == 1 and module.dilation == (1, 1)  # peft's own convolution knows no dilation
+        return module.groups == 1 and module.dilation == (1, 1)  # peft's convolution has no dilation
     return type(module) is nn.Linear
 
 
@@ -81,7 +80,7 @@ def _inject(encoder: PreTrainedModel, config: "PeftConfig") -> None:
 
 
 def adapted_encoders(model: PosterCLIPModel) -> list[str]:
-    """Which of the two encoders have adapters, by their names in the model."""
+    """Returns the names of the model's encoders that have adapters."""
     return [name for name in ENCODERS if hasattr(getattr(model, name), "peft_config")]
 
 
@@ -93,9 +92,9 @@ def _adapted_layers(model: nn.Module) -> "list[tuple[str, Conv2d | Linear]]":
 
 @torch.no_grad()
 def merged_state_dict(model: PosterCLIPModel) -> dict[str, Tensor]:
-    """The state dict of a plain model that computes the same: W + s B A in place of each adapted layer.
+    """Returns the state dict of an equivalent model without adapters, with W + s B A for each adapted layer.
 
-    The model is left as it is; weights that are not adapted are its own and no copies.
+    The model does not change. Weights that are not adapted are not copied.
     """
     weights = {
         name.replace(".base_layer.", "."): weight for name, weight in model.state_dict().items() if ".lora_" not in name
@@ -107,7 +106,7 @@ def merged_state_dict(model: PosterCLIPModel) -> dict[str, Tensor]:
 
 
 def merge(model: PosterCLIPModel) -> None:
-    """Make the adapters part of the weights, in place: the model is a plain one, its adapted encoders frozen."""
+    """Merges the adapters into the weights, in place. The adapted encoders are frozen afterwards."""
     weights = merged_state_dict(model)
     for name, layer in _adapted_layers(model):
         model.set_submodule(name, layer.get_base_layer())
@@ -117,13 +116,13 @@ def merge(model: PosterCLIPModel) -> None:
 
 
 def save_adapter(model: PosterCLIPModel, folder: str | Path) -> None:
-    """Write what trained: for each adapted encoder a folder as peft has them, and all else in `model.safetensors`."""
+    """Saves the trained weights: each encoder's adapters in peft's format, and all others in `model.safetensors`."""
     from peft import get_peft_model_state_dict
 
     for name in ENCODERS:
         encoder, place = getattr(model, name), Path(folder) / name
         if name not in adapted_encoders(model):
-            (place / _CONFIG).unlink(missing_ok=True)  # of a former run into the same folder
+            (place / _CONFIG).unlink(missing_ok=True)  # left by an earlier run with the same folder
             continue
         encoder.peft_config[_NAME].save_pretrained(place)
         weights = {f"{_PREFIX}{key}": value for key, value in get_peft_model_state_dict(encoder).items()}
@@ -132,7 +131,7 @@ def save_adapter(model: PosterCLIPModel, folder: str | Path) -> None:
 
 
 def _base(encoder: PreTrainedModel) -> str:
-    """A hash of the weights that adapters rest on."""
+    """Returns a hash of the base weights, which the adapters need."""
     weights = {name.replace(".base_layer.", "."): weight for name, weight in encoder.state_dict().items()}
     digest = hashlib.sha256()
     for name in sorted(name for name in weights if ".lora_" not in name):
@@ -142,35 +141,35 @@ def _base(encoder: PreTrainedModel) -> str:
 
 
 def _others(model: PosterCLIPModel) -> dict[str, Tensor]:
-    """What training changes beside adapters: the other weights that train, and statistics of normalisation."""
-    resting = {*adapted_encoders(model), *(name for name in ENCODERS if is_frozen(getattr(model, name)))}
-    changing = {name for name, weight in model.named_parameters() if weight.requires_grad}
-    changing |= {name for name, _ in model.named_buffers()}
+    """Returns what training changes beside adapters: other trainable weights, and statistics of normalisation."""
+    unchanged = {*adapted_encoders(model), *(name for name in ENCODERS if is_frozen(getattr(model, name)))}
+    trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+    trained |= {name for name, _ in model.named_buffers()}
     return {
         name: value.contiguous()
         for name, value in model.state_dict().items()
-        if name in changing and name.split(".")[0] not in resting
+        if name in trained and name.split(".")[0] not in unchanged
     }
 
 
 def load_adapter(model: PosterCLIPModel, folder: str | Path) -> None:
-    """Put what `save_adapter` wrote onto a model of the same base, in place.
+    """Loads what `save_adapter` saved into a model with the same base weights, in place.
 
     Args:
-        model: with adapters of the same shape, or plain; a plain encoder gets those of the folder.
-        folder: what `save_adapter` wrote.
+        model: the model. Encoders without adapters get new ones; existing adapters must have the same shapes.
+        folder: the folder that `save_adapter` wrote.
 
     Raises:
-        ValueError: the folder holds no adapter, or a damaged one, or one with weights that the model has not.
+        ValueError: the folder has no adapter, or one that is damaged, incomplete or does not fit the model.
     """
     from peft import LoraConfig, get_peft_model_state_dict, set_peft_model_state_dict
 
     folder = Path(folder)
     found = [name for name in ENCODERS if (folder / name / _CONFIG).is_file()]
     if not found or not (folder / _OTHERS).is_file():
-        raise ValueError(f"{folder} holds no adapter: there is no {_OTHERS}, or no encoder's {_CONFIG} beside it.")
+        raise ValueError(f"{folder} has no adapter: {_OTHERS} is missing, or there is no encoder's {_CONFIG}.")
     if missing := [name for name in adapted_encoders(model) if name not in found]:
-        raise ValueError(f"{folder} holds no adapter of {missing[0]}.")
+        raise ValueError(f"{folder} has no adapter of {missing[0]}.")
     for name in found:
         encoder = getattr(model, name)
         try:
@@ -182,29 +181,29 @@ def load_adapter(model: PosterCLIPModel, folder: str | Path) -> None:
                 _inject(encoder, config)
             except ValueError as error:
                 raise ValueError(f"{folder / name} does not fit: {error}") from error
-        here = encoder.peft_config[_NAME]
-        if (config.r, config.lora_alpha) != (here.r, here.lora_alpha):
+        own = encoder.peft_config[_NAME]
+        if (config.r, config.lora_alpha) != (own.r, own.lora_alpha):
             raise ValueError(
                 f"{folder / name} has rank {config.r} and alpha {config.lora_alpha}; "
-                f"the model has {here.r} and {here.lora_alpha}."
+                f"the model has {own.r} and {own.lora_alpha}."
             )
         expected = {f"{_PREFIX}{key}": value for key, value in get_peft_model_state_dict(encoder).items()}
         weights = _read(folder / name / _ADAPTER, expected)
         with safe_open(folder / name / _ADAPTER, "pt") as file:
             if (file.metadata() or {}).get("base", _base(encoder)) != _base(encoder):
-                raise ValueError(f"{folder / name} does not fit: it was trained on other weights than the model's.")
-        if lacking := expected.keys() - weights.keys():
-            raise ValueError(f"{folder / name / _ADAPTER} lacks {listed(sorted(lacking))}.")
+                raise ValueError(f"{folder / name} does not fit: it was trained with other base weights.")
+        if missing := sorted(expected.keys() - weights.keys()):
+            raise ValueError(f"{folder / name / _ADAPTER} lacks {listed(missing)}.")
         set_peft_model_state_dict(encoder, weights, _NAME)
     others = _read(folder / _OTHERS, model.state_dict())
-    own = {name for name in _others(model) if name.split(".")[0] not in ENCODERS}
-    if lacking := own - others.keys():
-        raise ValueError(f"{folder / _OTHERS} lacks {listed(sorted(lacking))}.")
+    required = {name for name in _others(model) if name.split(".")[0] not in ENCODERS}
+    if missing := sorted(required - others.keys()):
+        raise ValueError(f"{folder / _OTHERS} lacks {listed(missing)}.")
     model.load_state_dict(others, strict=False)
 
 
 def _read(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a file, if each is in `expected` by its name and shape."""
+    """Returns the weights of a file. Each must have the name and shape of one in `expected`."""
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -213,7 +212,7 @@ def _read(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
         if name not in expected:
             raise ValueError(f"{path} does not fit: the model has no {name}.")
         if weight.shape != expected[name].shape:
-            there, here = tuple(weight.shape), tuple(expected[name].shape)
-            raise ValueError(f"{path} does not fit: {name} is {there} there and {here} in the model.")
+            found, own = tuple(weight.shape), tuple(expected[name].shape)
+            raise ValueError(f"{path} does not fit: {name} is {found}, but {own} in the model.")
     check_finite(path, weights)
     return weights

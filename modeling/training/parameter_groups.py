@@ -1,4 +1,4 @@
-"""Which parameters decay, and learning rates that fall from layer group to layer group."""
+"""An optimizer's parameter groups: weight decay of matrices alone, and layer-wise learning rates."""
 
 import re
 from collections.abc import Iterable
@@ -13,19 +13,19 @@ NO_DECAY = re.compile(r"position|relative|cls_token|class_embedding|mask_token")
 
 
 def decay_parameter_names(model: nn.Module) -> list[str]:
-    """Returns the names of parameters that decay: matrices and kernels, not scales, biases, norms and positions."""
+    """Returns the names of parameters with weight decay: matrices and kernels, without position embeddings."""
     return [name for name, parameter in model.named_parameters() if parameter.ndim > 1 and not NO_DECAY.search(name)]
 
 
 def split_by_depth(
     groups: Iterable[dict[str, Any]], encoders: Iterable[PreTrainedModel], decay: float
 ) -> list[dict[str, Any]]:
-    """Returns an optimizer's parameter groups split by depth, each with a learning rate of its own.
+    """Returns parameter groups split by depth, each with its own learning rate.
 
     Args:
-        groups: of the optimizer.
-        encoders: the encoders; parameters outside them keep the learning rate of their group.
-        decay: a factor of the learning rate for each layer group below the encoder's output.
+        groups: the parameter groups of an optimizer.
+        encoders: the encoders. Parameters outside them keep the learning rate of their group.
+        decay: the factor of the learning rate from one of an encoder's layer groups to the one before it.
     """
     depths: dict[nn.Parameter, int] = {}
     for encoder in encoders:

@@ -1,4 +1,4 @@
-"""The loss of a whole pool, which an evaluation reports."""
+"""The loss over a whole pool, which the evaluation reports."""
 
 import torch
 from torch import Tensor
@@ -11,14 +11,14 @@ from modeling.posterclip.modeling_posterclip import PosterCLIPModel
 def pool_loss(
     model: PosterCLIPModel, image_embeds: Tensor, text_embeds: Tensor, ids: Tensor, block_size: int = 1024
 ) -> float:
-    """Returns the model's loss over all pairs of a pool, in blocks: memory grows with the pool, not with its square.
+    """Returns the model's loss over a pool. It is computed in blocks, so memory is linear in the size of the pool.
 
     Args:
-        model: gives temperature and loss.
-        image_embeds: (movies, projection_dim).
-        text_embeds: (movies, projection_dim), of the same movies in the same order.
-        ids: (movies,).
-        block_size: rows scored at a time.
+        model: the model, with its loss and logit scale.
+        image_embeds: (pairs, dimensions).
+        text_embeds: (pairs, dimensions), of the same pairs in the same order.
+        ids: (pairs,), the movie of each pair.
+        block_size: the number of queries scored at a time.
     """
     loss, device = LOSSES[model.config.loss], model.device
     image_embeds, text_embeds, ids = image_embeds.to(device), text_embeds.to(device), ids.to(device)

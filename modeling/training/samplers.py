@@ -1,4 +1,4 @@
-"""Which epoch it is, and an order of its rows in which the plots of a batch are of similar lengths."""
+"""A callback that sets the epoch of the training data, and a sampler of batches of similar lengths."""
 
 import random
 from collections.abc import Iterator
@@ -11,45 +11,45 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 
 
 class EpochCallback(TrainerCallback):
-    """Tells the training data which epoch it is, by its attribute `epoch`.
+    """A callback that sets the attribute `epoch` of the training data.
 
-    A method named `set_epoch` would be called by the data loaders as well: not when they resume within an epoch,
-    and with a count of their own when they evaluate. Either makes a resumed run another one.
+    Data loaders call a method `set_epoch` of their data, but not when a run resumes within an epoch, and in an
+    evaluation with a count of their own. A resumed run would then differ from an uninterrupted one.
     """
 
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Pass the epoch on to a dataset that wants to know."""
+        """Sets the epoch, if the training data has one."""
         dataset = kwargs["train_dataloader"].dataset
         if hasattr(dataset, "epoch"):
             dataset.epoch = int(state.epoch or 0)
 
 
 class Lengths(Protocol):
-    """Training data that knows its epoch, and the tokens of the plot that each item shows in it."""
+    """Training data with the lengths of the plots of its current epoch."""
 
     epoch: int
 
     def __len__(self) -> int:
-        """The number of items."""
+        """Returns the number of items."""
 
     @property
     def lengths(self) -> list[int] | None:
-        """One for each item; None where they are not known."""
+        """The number of tokens of each item's plot, or None if it is unknown."""
 
 
 class LengthGroupedSampler(Sampler[int]):
-    """Every index once, in the order of transformers' sampler of this name: shuffled, then sorted in large groups.
+    """A sampler like transformers' sampler of this name: it shuffles, then sorts large groups by length.
 
-    Theirs draws from the global random state. Here an order is a function of (seed, epoch) and of the lengths alone,
-    so it is the same in every process and again in a resumed run.
+    transformers' sampler uses the global random state. The order of this one is a function of seed, epoch and lengths,
+    so it is the same in all processes and in a resumed run.
 
     Args:
-        data: whose `epoch` and `lengths` are looked at when an epoch begins.
-        batch_size: of one optimizer step, over processes and accumulation. A group is of up to 50 of them, or a
-            quarter of the data; there is nothing to group in data of fewer than 8.
-        seed: of the orders.
+        data: the training data. The sampler reads its `epoch` and `lengths` at the start of an epoch.
+        batch_size: the number of items of an optimizer step, over processes and accumulation steps. A group is 50
+            such batches, or a quarter of the data if that is less.
+        seed: the seed of the orders.
 
     Raises:
         ValueError: the data has no lengths.
@@ -63,17 +63,17 @@ class LengthGroupedSampler(Sampler[int]):
 
     def __init__(self, data: Lengths, batch_size: int, seed: int) -> None:
         if getattr(data, "lengths", None) is None:
-            raise ValueError("train_sampling_strategy=group_by_length: the training data has no lengths of plots.")
+            raise ValueError("train_sampling_strategy=group_by_length needs the lengths of the training data.")
         self.data = data
         self.batch_size = batch_size
         self.seed = seed
 
     def __len__(self) -> int:
-        """The number of items."""
+        """Returns the number of items."""
         return len(self.data)
 
     def __iter__(self) -> Iterator[int]:
-        """The order of the epoch that the data is in."""
+        """Returns the indices of the current epoch in order."""
         seed = random.Random(f"{self.seed}-{self.data.epoch}").getrandbits(63)
         generator = torch.Generator().manual_seed(seed)
         return iter(get_length_grouped_indices(self.data.lengths, self.batch_size, generator=generator))

@@ -1,4 +1,4 @@
-"""The HF Trainer with a contrastive loss over the joint batch and an evaluation over the whole pool."""
+"""The HF Trainer with a contrastive loss over all processes and an evaluation over the whole pool."""
 
 import gc
 import shutil
@@ -25,32 +25,38 @@ from .parameter_groups import decay_parameter_names, split_by_depth
 from .pool_loss import pool_loss
 from .samplers import EpochCallback, LengthGroupedSampler
 
-# In a checkpoint of a model with LoRA: what trained, beside the merged weights.
-ADAPTER_FOLDER = "adapter"
-ROWS_AT_A_TIME = 256  # of a frozen encoder, whatever the batch
+ADAPTER_FOLDER = "adapter"  # in a checkpoint of a model with LoRA, beside the merged weights
+FROZEN_BATCH_SIZE = 256  # rows per forward pass of a frozen encoder
 
 
 class PosterCLIPTrainer(Trainer):
-    """Trains a `PosterCLIPModel`. Options of `TrainingArguments` keep their meaning or are refused by name.
+    """A `Trainer` of a `PosterCLIPModel`. It rejects the values of `TrainingArguments` that it does not support.
 
-    A batch holds the model's inputs and `positive_ids`, the movie id of each pair. It differs from Trainer in this:
+    A batch has the model's inputs, `positive_ids` (the movie of each pair) and, with `genre_weight`, `genres` (pairs,
+    genres). The differences from `Trainer` are:
 
-    - With several processes, each poster is compared with the plots of all of them, and gradients flow back to
-      where the embeddings came from: the loss and the gradients are those of one process on the joint batch.
-    - Evaluation embeds every poster and plot once and reports the loss over the whole pool; `compute_metrics` gets
+    - With several processes, the loss and its gradients are those of one process with the joint batch.
+    - An evaluation embeds every poster and plot once and reports the loss over the whole pool. `compute_metrics` gets
       `predictions=(image_embeds, text_embeds)` and `label_ids`, the movie ids.
-    - With a `chunk_size`, only that many pairs are in the encoders at a time, whatever the batch; see
-      `modeling.training.gradient_cache`.
-    - With a `layer_decay`, the learning rate falls by this factor with each layer group below the projections.
-    - `train_sampling_strategy="group_by_length"` goes by the `lengths` of the training data
+    - `train_sampling_strategy="group_by_length"` uses the `lengths` of the training data
       (`modeling.training.samplers`).
-    - With a `genre_weight`, movies of overlapping genres are related and not negatives; see
-      `modeling.posterclip.losses.soft_targets`. The batch then holds `genres` (pairs, genres) too.
-      Evaluation does without.
-    - Scale, biases, norms, class tokens and positions have no weight decay.
-    - Of a model with LoRA, checkpoints and `save_model` hold the merged weights of a plain model, and in `adapter/`
-      what trained, from which a run resumes and the best model is restored; see `modeling.training.lora`.
-    - The temperature is held in 1..100 after each step, as in CLIP (Radford et al. 2021, section 2.5).
+    - Logit scale, biases, norms, class tokens and position embeddings have no weight decay.
+    - The logit scale is clamped to 1..100 after each step, as in CLIP (Radford et al. 2021, section 2.5).
+    - For a model with LoRA, checkpoints and `save_model` have the merged weights, and the adapters in `adapter/`, from
+      which a run resumes and the best model is loaded (`modeling.training.lora`).
+    - A checkpoint that lacks weights of the model is an error when a run resumes and when the best model is loaded.
+
+    Args:
+        model: the model.
+        args: the training arguments.
+        rest: further arguments of `Trainer`, like `kwargs`.
+        chunk_size: the number of pairs that the encoders process at a time (`modeling.training.gradient_cache`).
+        layer_decay: the factor of the learning rate from one layer group to the one before it, from the projections
+            to the embeddings.
+        genre_weight: the weight of common genres in the targets of training (`losses.soft_targets`).
+
+    Raises:
+        ValueError: an argument has a value that is not supported; it names the argument.
     """
 
     def __init__(
@@ -71,7 +77,7 @@ class PosterCLIPTrainer(Trainer):
         self.add_callback(EpochCallback)
 
     def get_train_dataloader(self) -> DataLoader:
-        """As in Trainer, but a stream that gives each process its own rows (`split_by_node`) is not split again."""
+        """Returns the batches of the training data. A stream that is split by process already is not split again."""
         dataset: Any = self.train_dataset
         if not getattr(dataset, "split_by_node", False):
             return super().get_train_dataloader()
@@ -86,7 +92,7 @@ class PosterCLIPTrainer(Trainer):
         )
 
     def set_initial_training_values(self, args: TrainingArguments, dataloader: DataLoader) -> Any:
-        """As in Trainer, but what has no length has one epoch, not `sys.maxsize`: a run that is over stays as it is."""
+        """Returns the values of `Trainer`, but one epoch for a stream, so that a finished run does not go on."""
         epochs, *others = super().set_initial_training_values(args, dataloader)
         return epochs if has_length(dataloader) else 1, *others
 
@@ -99,7 +105,7 @@ class PosterCLIPTrainer(Trainer):
         return LengthGroupedSampler(data, step_size, seed)
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Sampler:
-        # Trainer would group an evaluation by length as well, and ask its data for lengths.
+        # Trainer would use the training's sampling strategy, and its lengths, in an evaluation too.
         return SequentialSampler(eval_dataset)
 
     def compute_loss(
@@ -109,7 +115,7 @@ class PosterCLIPTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """The loss of the joint batch; a mean over its pairs, so accumulation steps are averaged, not summed."""
+        """Returns the mean loss over the pairs of the joint batch. Accumulation steps are averaged."""
         inputs, metadata = _split(inputs)
         outputs = model(**self._model_inputs(inputs))
         loss = self._joint_loss(outputs.image_embeds, outputs.text_embeds, metadata)
@@ -123,33 +129,33 @@ class PosterCLIPTrainer(Trainer):
             positive_ids = self.accelerator.gather(positive_ids)
             genres = None if genres is None else self.accelerator.gather(genres)
         logits, targets = self.clip.similarity(images, texts), self._targets(positive_ids, genres)
-        # The last batch is filled up to one size for all processes, with pairs from the start of the epoch.
+        # accelerate pads the last batch with pairs from the start of the epoch.
         state = self.accelerator.gradient_state
         if self.args.world_size > 1 and state.end_of_dataloader and state.sync_gradients and state.remainder > 0:
             logits, targets = (matrix[: state.remainder, : state.remainder] for matrix in (logits, targets))
         loss = symmetric_loss(LOSSES[self.clip.config.loss], logits, targets)
         if not loss.isfinite():
-            self._stop_at(loss, *own, metadata.get("ids", metadata["positive_ids"].tolist()))
+            self._raise_not_finite(loss, *own, metadata.get("ids", metadata["positive_ids"].tolist()))
         return loss
 
     def _targets(self, positive_ids: Tensor, genres: Tensor | None) -> Tensor:
         if self.genre_weight == 0:
             return positives_by_id(positive_ids, positive_ids)
         if genres is None:
-            raise ValueError("genre_weight: the training data gives no genres.")
+            raise ValueError("genre_weight needs training data with genres.")
         return soft_targets(positive_ids, genres, self.genre_weight)
 
-    def _stop_at(self, loss: Tensor, images: Tensor, texts: Tensor, ids: list[Any]) -> NoReturn:
+    def _raise_not_finite(self, loss: Tensor, images: Tensor, texts: Tensor, ids: list[Any]) -> NoReturn:
         finite = (images.isfinite() & texts.isfinite()).all(1).tolist()
-        bad = [str(name) for name, good in zip(ids, finite, strict=True) if not good]
-        which = "Rows whose embeddings are not finite" if bad else "Its rows"
+        bad = [str(name) for name, is_finite in zip(ids, finite, strict=True) if not is_finite]
+        which = "Rows whose embeddings are not finite" if bad else "Rows of the batch"
         rows = ", ".join(bad or map(str, ids))
         raise FloatingPointError(f"The loss of step {self.state.global_step + 1} is {loss.item()}. {which}: {rows}")
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
-        """As in Trainer; with a `chunk_size`, the same gradients in the memory of that many pairs."""
+        """Runs the forward and backward pass of a batch, in chunks if there is a `chunk_size`; returns the loss."""
         if self.chunk_size is None:
             return super().training_step(model, inputs, num_items_in_batch)
         model.train()
@@ -170,23 +176,23 @@ class PosterCLIPTrainer(Trainer):
         )
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """As in Trainer; then a frozen encoder's features, made once and without gradients, replace its input."""
+        """Returns the batch on the device, with features in place of the inputs of frozen encoders."""
         inputs, model = super()._prepare_inputs(inputs), self.clip
         with torch.no_grad(), self.compute_loss_context_manager():
             if is_frozen(model.vision_model) and inputs.keys() & {"pixels", "pixel_values"}:
                 name = "pixels" if "pixels" in inputs else "pixel_values"
-                parts = [self._model_inputs({name: rows}) for rows in inputs.pop(name).split(ROWS_AT_A_TIME)]
+                parts = [self._model_inputs({name: rows}) for rows in inputs.pop(name).split(FROZEN_BATCH_SIZE)]
                 inputs["image_features"] = torch.cat([model.vision_features(**part) for part in parts])
             if is_frozen(model.text_model):
                 for prefix, encode in (("", model.text_features), ("poster_", model.poster_text_features)):
                     if f"{prefix}input_ids" in inputs:
                         texts = inputs.pop(f"{prefix}input_ids"), inputs.pop(f"{prefix}attention_mask")
-                        rows = zip(*(part.split(ROWS_AT_A_TIME) for part in texts), strict=True)
+                        rows = zip(*(part.split(FROZEN_BATCH_SIZE) for part in texts), strict=True)
                         inputs[f"{prefix}text_features"] = torch.cat([encode(*part) for part in rows])
         return inputs
 
     def _model_inputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Of some rows of a batch: posters as values, not bytes, and plots without padding that only others need."""
+        """Returns the model's inputs of some rows: pixel values of bytes, and texts without superfluous padding."""
         inputs = dict(inputs)
         if "pixels" in inputs:
             collator: Any = self.data_collator
@@ -194,17 +200,17 @@ class PosterCLIPTrainer(Trainer):
         for prefix in ("", "poster_"):
             if f"{prefix}attention_mask" in inputs:
                 used = inputs[f"{prefix}attention_mask"].any(0)
-                used[0] = True  # a batch of posters without words has a token as well
+                used[0] = True  # a batch of posters without text keeps one token
                 names = (f"{prefix}input_ids", f"{prefix}attention_mask")
                 inputs.update({name: inputs[name][:, used] for name in names})
         return inputs
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
-        """Returns the names of weights that decay; see `decay_parameter_names`."""
+        """Returns the names of parameters with weight decay; see `decay_parameter_names`."""
         return decay_parameter_names(model)
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
-        """As in Trainer, with layer-wise learning rates, and the temperature clamped after each step."""
+        """Creates the optimizer, with layer-wise learning rates, and clamps the logit scale after each step."""
         optimizer = super().create_optimizer(*args, **kwargs)
         if self.layer_decay is not None:
             encoders = self.clip.vision_model, self.clip.text_model
@@ -223,7 +229,7 @@ class PosterCLIPTrainer(Trainer):
         prediction_loss_only: bool,
         ignore_keys: list[str] | None = None,
     ) -> tuple[None, Any, Tensor]:
-        """The embeddings and movie ids of a batch; its loss would depend on what else happens to be in it."""
+        """Returns the embeddings and movie ids of a batch, without a loss, which is computed over the whole pool."""
         inputs, metadata = _split(self._prepare_inputs(inputs))
         with torch.no_grad(), self.compute_loss_context_manager():
             outputs = model(**self._model_inputs(inputs))
@@ -237,7 +243,7 @@ class PosterCLIPTrainer(Trainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """As in Trainer, with the loss over all pairs of the pool."""
+        """Returns the output of `Trainer` with the loss over the whole pool."""
         output = super().evaluation_loop(dataloader, description, False, ignore_keys, metric_key_prefix)
         images, texts = (torch.from_numpy(np.asarray(array)) for array in output.predictions)
         loss = pool_loss(self.clip, images, texts, torch.from_numpy(np.asarray(output.label_ids)))
@@ -246,27 +252,30 @@ class PosterCLIPTrainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         output_dir = output_dir or str(self.args.output_dir)
         if not adapted_encoders(self.clip):
-            shutil.rmtree(Path(output_dir) / ADAPTER_FOLDER, ignore_errors=True)  # of a former run into the same folder
+            shutil.rmtree(Path(output_dir) / ADAPTER_FOLDER, ignore_errors=True)  # left by an earlier run
             return super()._save(output_dir, state_dict)
         if self.args.should_save:
             super()._save(output_dir, merged_state_dict(self.clip))
             save_adapter(self.clip, Path(output_dir) / ADAPTER_FOLDER)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        if not adapted_encoders(self.clip):
-            return super()._load_from_checkpoint(resume_from_checkpoint, model)
-        load_adapter(self.clip, Path(resume_from_checkpoint) / ADAPTER_FOLDER)
+        self._load_weights(resume_from_checkpoint)
 
     def _load_best_model(self) -> None:
-        if not adapted_encoders(self.clip):
-            return super()._load_best_model()
-        load_adapter(self.clip, Path(str(self.state.best_model_checkpoint)) / ADAPTER_FOLDER)
+        self._load_weights(str(self.state.best_model_checkpoint))
+
+    def _load_weights(self, checkpoint: str) -> None:
+        """Loads a checkpoint by `from_pretrained`, which checks its weights. `Trainer` itself only warns."""
+        if adapted_encoders(self.clip):
+            return load_adapter(self.clip, Path(checkpoint) / ADAPTER_FOLDER)
+        loaded = type(self.clip).from_pretrained(checkpoint, config=self.clip.config)
+        self.clip.load_state_dict(loaded.state_dict())
 
     def leave_process_group(self) -> None:
-        """Part from the other processes, if there are any; the last thing that a process does with its trainer.
+        """Leaves the process group, if there is one. A process calls it last.
 
-        A process that exits while a communication thread still runs is aborted by the interpreter now and then, and
-        those threads run as long as anything holds the model that was wrapped for them.
+        A process that exits with running communication threads is sometimes aborted, and the threads run as long as
+        there is a reference to the wrapped model.
         """
         self.accelerator.wait_for_everyone()
         self.model_wrapped = self.clip
@@ -276,11 +285,11 @@ class PosterCLIPTrainer(Trainer):
 
     @property
     def clip(self) -> PosterCLIPModel:
-        """The model, unwrapped."""
+        """The unwrapped model."""
         return self.accelerator.unwrap_model(self.model)
 
 
 def _split(batch: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Returns the model's inputs of a batch, and what else it holds: ids and genres."""
+    """Returns the model's inputs of a batch, and its ids and genres."""
     metadata = {name: value for name, value in batch.items() if name in ("positive_ids", "ids", "genres")}
     return {name: value for name, value in batch.items() if name not in metadata}, metadata

@@ -69,20 +69,27 @@ class CatalogueArguments:
 
 
 def load_model(name: str) -> tuple[PosterCLIPModel, PosterCLIPProcessor]:
-    """A saved model and its processor; ValueError, naming it, for what is no PosterCLIP model or a damaged one."""
+    """Returns a saved model and its processor.
+
+    Args:
+        name: a folder or Hub name.
+
+    Raises:
+        ValueError: it is not a PosterCLIP model, or the model is damaged; it names the model.
+    """
     if not Path(name).is_dir():
         try:
             validate_repo_id(name)
         except HFValidationError:
-            raise ValueError(f"There is no folder {name}, and no repository on the Hub can have that name.") from None
+            raise ValueError(f"There is no folder {name}, and it is not a valid name of a Hub repository.") from None
     try:
         found = PreTrainedConfig.get_config_dict(name)[0].get("model_type")
         if found != PosterCLIPConfig.model_type:
             raise ValueError(f"the model_type in its config.json is {found!r}")
         return PosterCLIPModel.from_pretrained(name), PosterCLIPProcessor.from_pretrained(name)
     except (OSError, SafetensorError, StrictDataclassError, ValueError) as error:
-        where = "" if Path(name).is_dir() else " (there is no such folder; it was sought on the Hub)"
-        raise ValueError(f"{name} is no PosterCLIP model that can be loaded{where}: {error}") from error
+        where = "" if Path(name).is_dir() else " (there is no such folder, so the Hub was searched)"
+        raise ValueError(f"{name} is not a PosterCLIP model that can be loaded{where}: {error}") from error
 
 
 def read_posters(catalogue: Catalogue, processor: PosterCLIPProcessor, language: str | None) -> Catalogue:

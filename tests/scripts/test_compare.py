@@ -88,7 +88,7 @@ def test_a_report_of_other_movies_is_not_compared(model, other, catalogue, tmp_p
         (["model", "hollow"], r"results\.json holds no evaluation of a model: it lacks model, split"),
         (["model", "junk"], r"ranks\.parquet holds no ranks"),
         (["model", "mixed"], r"ranks\.parquet is of another evaluation"),
-        (["model", "nothing"], "nothing is no PosterCLIP model"),
+        (["model", "nothing"], "nothing is not a PosterCLIP model"),
         (["model", "no/such/folder"], "There is no folder no/such/folder"),
     ],
 )

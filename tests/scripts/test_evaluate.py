@@ -338,7 +338,7 @@ def test_a_wrong_argument_stops_before_anything_is_encoded(flags, words, model, 
 
 def test_another_kind_of_model_is_named(catalogue, tmp_path):
     tiny_model().text_model.save_pretrained(tmp_path / "bert")
-    with pytest.raises(SystemExit, match=r"bert is no PosterCLIP model.*'bert'"):
+    with pytest.raises(SystemExit, match=r"bert is not a PosterCLIP model.*'bert'"):
         evaluate.main([str(tmp_path / "bert"), "--catalogue", str(catalogue)])
 
 

@@ -119,16 +119,16 @@ def test_a_snapshot_is_the_pinned_one_though_its_download_was_cut(hub, pushed, t
 )
 def test_a_repository_that_holds_no_model_of_ours_is_named(hub, files, says):
     Repo.commit(hub.repos.setdefault(("model", "ann/other"), Repo("model", "ann/other", True)), "main", "", files, [])
-    with pytest.raises(ValueError, match=f"ann/other is no PosterCLIP model that can be loaded.*: .*{says}"):
+    with pytest.raises(ValueError, match=f"ann/other is not a PosterCLIP model that can be loaded.*: .*{says}"):
         load_model("ann/other")
 
 
 def test_a_cache_that_cannot_be_written_and_a_hub_that_cannot_be_reached_are_named(hub, pushed, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(ValueError, match=r"ann/clip is no PosterCLIP model that can be loaded.*: .*file/cache"):
+    with pytest.raises(ValueError, match=r"ann/clip is not a PosterCLIP model that can be loaded.*: .*file/cache"):
         load_model("ann/clip")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(ValueError, match=r"ann/clip is no PosterCLIP model that can be loaded.*: .*connect"):
+    with pytest.raises(ValueError, match=r"ann/clip is not a PosterCLIP model that can be loaded.*: .*connect"):
         load_model("ann/clip")

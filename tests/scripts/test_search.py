@@ -185,7 +185,7 @@ def test_an_index_of_another_model_or_catalogue_is_refused(index, flags, printed
         (["--poster", "no.png"], r"no\.png\): no such file"),
         (["--poster", "index.json"], r"index\.json\): not an image"),
         (["c", "--k", "0"], r"k must lie in 1\.\.18, the number of candidates, not 0"),
-        (["c", "--model", "nowhere"], "nowhere is no PosterCLIP model"),
+        (["c", "--model", "nowhere"], "nowhere is not a PosterCLIP model"),
     ],
 )
 def test_a_wrong_question_is_named(asked, words, index, monkeypatch):

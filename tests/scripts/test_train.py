@@ -169,7 +169,7 @@ def test_posters_that_nobody_has_read_and_no_ocr_to_read_them_stop_the_run(catal
         (["--text_mode", "lots", "--catalogue", "nowhere"], ["no encoder mode 'lots'", "last-K", "lora"]),
         (["--lora_rank", "8", "--catalogue", "nowhere"], ["lora_rank is 8", "no encoder has the mode lora"]),
         (["--vision_mode", "lora", "--lora_rank", "0", "--catalogue", "nowhere"], ["lora_rank", "at least 1"]),
-        (["--resume_from_checkpoint", "nowhere"], ["nowhere", "no whole checkpoint"]),
+        (["--resume_from_checkpoint", "nowhere"], ["nowhere", "not a complete checkpoint"]),
         (
             ["--model_name_or_path", "saved"],
             ["vision_model_name_or_path, text_model_name_or_path, projection_dim", "--model_name_or_path"],

@@ -136,7 +136,7 @@ def damaged(path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda folder: (folder / "model.safetensors").unlink(), "holds no adapter"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "has no adapter"),
         (lambda folder: damaged(folder / "model.safetensors"), r"model\.safetensors cannot be read"),
         (lambda folder: damaged(folder / "text_model/adapter_model.safetensors"), r"text_model.*cannot be read"),
         (lambda folder: damaged(folder / "text_model/adapter_config.json"), r"adapter_config\.json cannot be read"),
@@ -155,7 +155,7 @@ def test_a_folder_that_is_not_whole_is_named(change, words, tmp_path):
     [
         (
             lambda: tiny_model(projection_dim=4),
-            r"projection\.weight is \(8, 16\) there and \(4, 16\) in the model",
+            r"projection\.weight is \(8, 16\), but \(4, 16\) in the model",
         ),
         (lambda: tiny_model(text="distilbert"), "text_model does not fit"),
         (lambda: tiny_model(text="modernbert"), "text_model does not fit"),
@@ -178,7 +178,7 @@ def test_an_adapter_of_another_rank_is_refused(tmp_path):
 
 def test_a_folder_without_adapters_is_named(tmp_path):
     tiny_model().save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="holds no adapter"):
+    with pytest.raises(ValueError, match="has no adapter"):
         load_adapter(tiny_model(), tmp_path)
 
 
@@ -263,7 +263,7 @@ def test_an_adapter_goes_onto_the_weights_that_it_was_trained_on_and_no_others(t
     model = tiny_model_in_modes("vit", "bert", "lora,frozen")
     save_adapter(model, tmp_path)
     load_adapter(tiny_model("vit", "bert"), tmp_path)
-    with pytest.raises(ValueError, match=r"vision_model does not fit: it was trained on other weights"):
+    with pytest.raises(ValueError, match=r"vision_model does not fit: it was trained with other base weights"):
         load_adapter(tiny_model("vit", "bert", seed=1), tmp_path)
 
 

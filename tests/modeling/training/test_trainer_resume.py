@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
+from transformers import TrainerCallback
 
 from modeling import PosterCLIPModel
 from modeling.training.argument_checks import resume_point
@@ -70,6 +71,48 @@ def test_the_best_model_is_loaded_whole_at_the_end(vision, text, modes, tmp_path
     for name, weight in merged_state_dict(trainer.model).items():
         assert torch.equal(weight, best[name]), name
     assert not all(torch.equal(best[name], last[name]) for name in last)
+
+
+def remove_weight(checkpoint: Path) -> None:
+    weights = load_file(checkpoint / "model.safetensors")
+    del weights["text_projection.weight"]
+    save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
+
+
+def truncate(checkpoint: Path) -> None:
+    path = checkpoint / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+class DamageSaved(TrainerCallback):
+    """Damages each checkpoint as soon as it is saved."""
+
+    def __init__(self, damage) -> None:
+        self.damage = damage
+
+    def on_save(self, args, state, control, **kwargs):
+        self.damage(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (remove_weight, r"checkpoint-1 do not fit .* 1 missing \(text_projection\.weight\)"),
+        (truncate, "checkpoint-1 are a damaged file"),
+        (lambda checkpoint: (checkpoint / "model.safetensors").unlink(), "no file named model.safetensors"),
+    ],
+)
+def test_a_checkpoint_without_all_weights_is_an_error_that_names_them(damage, message, tmp_path):
+    def trainer(**arguments) -> PosterCLIPTrainer:
+        pairs = MoviePairs(tiny_movies(), tiny_processor())
+        options = {"eval_dataset": pairs, "callbacks": [DamageSaved(damage)]}
+        steps = {"max_steps": 1, "save_strategy": "steps", "save_steps": 1, "eval_strategy": "steps", "eval_steps": 1}
+        return tiny_trainer(tiny_model(), tmp_path, pairs, options, **steps, **arguments)
+
+    with pytest.raises((OSError, ValueError), match=message):
+        trainer(load_best_model_at_end=True).train()
+    with pytest.raises((OSError, ValueError), match=message):
+        trainer().train(resume_from_checkpoint=str(tmp_path / "checkpoint-1"))
 
 
 def recorded(trainer: PosterCLIPTrainer) -> list[dict[str, torch.Tensor]]:
