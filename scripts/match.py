@@ -97,10 +97,9 @@ def match_posters(name: str, options: MatchArguments) -> None:
     seconds = {"reading": round(read - start, 1), "matching": round(time.perf_counter() - read, 1)}
     extra = {"calibration": matcher.calibration, "seconds": seconds}
     summary = write_matches(options.output, matches, inputs, settings, extra)
-    statuses = summary["counts"]["statuses"]
-    print(", ".join(f"{count:,} {status}" for status, count in statuses.items()))
+    print(", ".join(f"{count:,} {status}" for status, count in summary["counts"]["statuses"].items()))
     if summary["expected_precision"]:
-        print(f"{summary['expected_precision']:.1%} of the accepted matches are expected to be right")
+        print(f"{100 * summary['expected_precision']:.1f} % of the accepted matches are expected to be right")
     if matcher.calibration is None:
         print(f"{name} has no confidence (matcher.json is missing): no match is accepted unseen")
     print(f"{options.output / CSV} holds the matches; open {options.output / PAGE} to review them")

@@ -141,7 +141,7 @@ def write_matches(
     summary = {
         **settings,
         "titles": inputs.titles,
-        "counts": {"posters": len(matches), "movies": len(inputs.movies), "statuses": dict(Counter(statuses))},
+        "counts": {"posters": len(matches), "movies": len(inputs.movies), "statuses": dict(Counter(sorted(statuses)))},
         "expected_precision": round(sum(accepted) / len(accepted), 4) if accepted else None,
         "left_out": {"posters": inputs.failed, "rows": inputs.bad_rows},
         **extra,
@@ -149,7 +149,7 @@ def write_matches(
     titles = "titles used" if inputs.titles == "use" else "titles hidden"
     about = f"{len(matches):,} posters against {len(inputs.movies):,} movies, {titles}."
     if summary["expected_precision"]:
-        about += f" Of the accepted matches {summary['expected_precision']:.1%} are expected to be right."
+        about += f" Of the accepted matches {100 * summary['expected_precision']:.1f} % are expected to be right."
     thumbnails = [*inputs.thumbnails, *[None] * len(inputs.failed)]
     partial = folder / PARTIAL
     try:

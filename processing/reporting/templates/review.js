@@ -128,7 +128,7 @@ function drawMovie(row, candidate, number) {
   find(".year").textContent = movie.year;
   marked(find(".plot"), movie.plot, candidate.matched);
   if (candidate.confidence) {
-    find(".score").append(`${Math.round(100 * candidate.confidence)} %`);
+    find(".score").append(percent(candidate.confidence));
     find(".score").title = "confidence: how likely this is the poster's movie";
   } else if (candidate.similarity) {
     find(".score").append(Number(candidate.similarity).toFixed(2));
@@ -138,6 +138,12 @@ function drawMovie(row, candidate, number) {
   button.setAttribute("aria-pressed", isDecided(row) && decisions[row.index] === candidate.movie);
   button.addEventListener("click", () => decide(row, candidate.movie));
   return button;
+}
+
+/* A share in percent, neither of 0 nor of 100: nothing is certain. */
+function percent(share) {
+  if (share < 0.005) return "< 1 %";
+  return share > 0.995 ? "> 99 %" : `${Math.round(100 * share)} %`;
 }
 
 const WORD = /([\p{L}\p{N}\p{M}]+)/gu;

@@ -250,6 +250,12 @@ def test_of_many_posters_one_page_is_drawn_at_a_time(review):
 
 
 @pytest.mark.browser
+def test_no_confidence_is_shown_as_none_or_all(review):
+    page = review(matches=[match("a.jpg", "review", [candidate(0, 0.9991), candidate(1, 0.0009), candidate(3, 0.42)])])
+    assert page.locator(".score").all_inner_texts() == ["> 99 %", "< 1 %", "42 %"]
+
+
+@pytest.mark.browser
 def test_without_calibration_similarities_are_shown_and_no_percentages(review):
     page = review(matches=[match("a.jpg", "review", [candidate(0, None)])])
     assert page.locator(".score").inner_text() == "0.25"

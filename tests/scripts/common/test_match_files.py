@@ -98,7 +98,7 @@ def test_the_results_are_three_files_with_every_poster_in_them(inputs, tmp_path)
     assert {name: read[name] for name in summary} == summary
     assert read["counts"] == {"posters": 5, "movies": 2, "statuses": {"accepted": 3, "failed": 2}}
     assert read["expected_precision"] == 0.96 and read["titles"] == "use"
-    assert "96.0% are expected to be right" in (folder / "review.html").read_text(encoding="utf-8")
+    assert "96.0 % are expected to be right" in (folder / "review.html").read_text(encoding="utf-8")
 
 
 def test_a_run_replaces_its_own_results_and_no_others(inputs, tmp_path):
