@@ -27,10 +27,12 @@ from processing.matching.candidates import Movies, Posters
 from processing.matching.confidence import FLOOR
 from processing.matching.matches import ABSENT, FAILED, statuses
 from processing.matching.matches import one_to_one as left_one_to_one
-from processing.matching.pair_text import matched_lines
+from processing.matching.pair_features import pair_features
+from processing.matching.pair_text import MovieText, PosterText, matched_lines
 from processing.matching.second_stage import SecondStage, candidate_pairs
 from scripts.common.command_line import FEATURE_CACHE, OCR_CACHE, load_model
 from scripts.common.features import FeatureEncoder
+from scripts.common.match_explanation import similarity_parts
 from scripts.common.match_sides import all_titles, embed_movies, embed_posters
 
 FILE = "matcher.json"
@@ -152,6 +154,34 @@ class Matcher:
             results |= {row: {"poster": names[row], **answer} for row, answer in zip(readable, answers, strict=True)}
         rows = [results[row] for row in range(len(posters))]
         return Dataset.from_list([{**dict.fromkeys(MATCH_FEATURES), **row} for row in rows], features=MATCH_FEATURES)
+
+    def why(self, poster: Mapping[str, Any], movie: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the score of a poster and a movie, taken apart.
+
+        Args:
+            poster: with `image` and maybe `poster` and `poster_text`, as a row of `match`.
+            movie: with `title`, `plots` or both, and maybe `other_titles` and `year`.
+
+        Returns:
+            What `similarity_parts` gives; `matched`, the lines that hold the title; and, with a second stage, `score`,
+            its log-odds, and `score_parts`, what each feature adds to it.
+        """
+        posters = Dataset.from_list([{"poster": "poster", **poster}]).cast_column("image", Image())
+        lines, errors = self._poster_text(posters)
+        if errors:
+            raise ValueError(f"The poster cannot be read: {errors[0]}.")
+        shown = posters.select_columns("image").add_column("poster_text", lines, feature=LINES)
+        movies = Dataset.from_list([{"plots": [], **movie}])
+        titles = all_titles(movies)[0]
+        found = similarity_parts(self.encoder, shown, titles, movies[0]["plots"])
+        found["matched"] = matched_lines(PosterText(lines[0]), MovieText(titles))
+        if stage := self.stages.get("use" if titles else "hide"):
+            sides = embed_posters(self.encoder, shown), embed_movies(self.encoder, movies)
+            features = pair_features(*sides, np.zeros(1, np.intp), np.zeros(1, np.intp))
+            found["score"] = float(stage.scorer.log_odds(features)[0])
+            values = zip(stage.scorer.weights.items(), features[0].tolist(), strict=True)
+            found["score_parts"] = {name: weight * value for (name, weight), value in values}
+        return found
 
     def _poster_text(self, posters: Dataset) -> tuple[list[Any], dict[int, str]]:
         """Returns the lines of each poster, and the reasons of those that cannot be read, by row."""

@@ -134,3 +134,25 @@ def test_small_catalogues_say_what_is_missing():
     assert "fewer than" in fit_matcher(matcher, rows(0, 5), None)
     assert "too few" in fit_matcher(matcher, rows(0, 30), rows(30, 10))
     assert matcher.calibration is None
+
+
+def test_the_parts_of_a_similarity_sum_up_to_it(matcher):
+    movies = rows(100, 2)
+    found = matcher.why(movies[0], movies[0])
+    assert sum(found["parts"].values()) == pytest.approx(found["similarity"], abs=1e-5)
+    assert found["similarity"] == pytest.approx(matcher.match(movies, movies)[0]["similarity"], abs=1e-5)
+    assert found["matched"] == [movies[0]["title"]]
+
+
+def test_the_words_that_carried_a_match_are_those_of_the_title(matcher):
+    movie = rows(100, 1)[0]
+    found = matcher.why(movie, movie)
+    assert {word["word"].strip(".") for word in found["words"]} == set(movie["title"].split())
+    assert found["score"] > 0
+
+
+def test_a_poster_without_text_is_explained_by_its_image(matcher):
+    movie = rows(100, 1)[0]
+    found = matcher.why({**movie, "poster_text": []}, movie)
+    assert found["words"] == []
+    assert found["parts"]["image"] == pytest.approx(found["similarity"], abs=1e-5)
