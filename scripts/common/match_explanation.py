@@ -69,7 +69,7 @@ def _split(embed: Tensor, model: Any) -> tuple[Tensor, Tensor]:
 
 def _scaled(parts: Sequence[Tensor], whole: Tensor) -> list[Tensor]:
     """Returns parts on the scale on which their sum is the whole."""
-    scale = whole.norm() / sum(parts).norm().clamp(min=1e-12)
+    scale = whole.norm() / torch.stack(list(parts)).sum(0).norm().clamp(min=1e-12)
     return [part * scale for part in parts]
 
 
