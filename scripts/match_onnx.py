@@ -1,4 +1,4 @@
-"""Scores a poster against plots by what `scripts/export.py` wrote: `match_onnx.py FOLDER POSTER PLOT [PLOT ...]`.
+"""Compares a poster with plots by what `scripts/export.py` wrote: `match_onnx.py FOLDER POSTER PLOT [PLOT ...]`.
 
 Needs onnxruntime, numpy, tokenizers and pillow alone, and runs where the clone is not.
 """
@@ -26,7 +26,7 @@ def token_ids(tokenizer: Tokenizer, texts: list[str]) -> tuple[np.ndarray, np.nd
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Prints the plots, best first."""
+    """Prints the cosine similarity of the poster to each plot, the most similar first."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("poster", help="an image file")
@@ -60,10 +60,10 @@ def main(arguments: list[str] | None = None) -> None:
     inputs["input_ids"], inputs["attention_mask"] = token_ids(tokenizer, options.plot)
     if "poster_input_ids" in {given.name for given in session.get_inputs()}:
         inputs["poster_input_ids"], inputs["poster_attention_mask"] = token_ids(tokenizer, [options.poster_text])
-    (logits,) = session.run(["logits_per_image"], inputs)
-    scores = np.exp(logits[0] - logits[0].max())
-    for score, plot in sorted(zip(scores / scores.sum(), options.plot, strict=True), reverse=True):
-        print(f"{score:7.2%}  {plot}")
+    image_embeds, text_embeds = session.run(["image_embeds", "text_embeds"], inputs)
+    print("similarity  plot")
+    for similarity, plot in sorted(zip(text_embeds @ image_embeds[0], options.plot, strict=True), reverse=True):
+        print(f"{similarity:10.3f}  {plot}")
 
 
 if __name__ == "__main__":
