@@ -63,7 +63,7 @@ def set_mode(encoder: PreTrainedModel, mode: str, lora_rank: int | None = None) 
     if mode.startswith("last-"):
         groups, count = layer_groups(encoder), int(mode[5:])
         if count > len(groups):
-            raise ValueError(f"{mode}: {encoder.config.model_type!r} has only {len(groups)} layer groups.")
+            raise ValueError(f"{mode}: {encoder.config.model_type!r} has {len(groups)} layer groups.")
         for parameter in [parameter for group in groups[-count:] for parameter in group]:
             parameter.requires_grad_(True)
     elif mode == "lora":

@@ -157,7 +157,7 @@ def test_posters_that_nobody_has_read_and_no_ocr_to_read_them_stop_the_run(catal
         (["--lerning_rate", "1"], ["lerning_rate"]),
         (["--projection_dim", "0"], ["projection_dim"]),
         (["--char_ngram_dim", "64"], ["char_ngram_dim=64", "poster_text"]),
-        (["--poster_text_dropout", "0.5"], ["poster_text_dropout", "reads posters"]),
+        (["--poster_text_dropout", "0.5"], ["poster_text_dropout", "needs a model with poster text"]),
         (
             ["--streaming", "True", "--max_steps", "2", *OCR_TEXT],
             ["char_ngram_dim", "not possible on a stream"],

@@ -4,12 +4,10 @@ import pytest
 import torch
 from datasets import Dataset, concatenate_datasets
 from safetensors.torch import load_file
-from transformers import TrainingArguments
 
 from modeling.posterclip.losses import LOSSES, soft_targets, symmetric_loss
 from modeling.training.lora import merged_state_dict
 from modeling.training.pool_loss import pool_loss
-from modeling.training.trainer import PosterCLIPTrainer
 from processing.data.collation import MoviePairs, first_plots
 from tests.modeling.runs import READS, joint_run, tiny_movies, tiny_trainer
 from tests.processes import train_in_two
@@ -65,10 +63,10 @@ def test_accumulated_steps_are_averaged(tmp_path):
     def weights(movies: Dataset, **arguments) -> torch.Tensor:
         model = tiny_model("vit", "modernbert")
         settings = {"max_steps": 1, "optim": "sgd", "learning_rate": 0.1, "per_device_train_batch_size": 2}
-        trainer = tiny_trainer(model, tmp_path, train_sampling_strategy="sequential", **settings, **arguments)
-        trainer.train_dataset = MoviePairs(movies, tiny_processor(), plots=first_plots(movies))
+        pairs = MoviePairs(movies, tiny_processor(), plots=first_plots(movies))
+        trainer = tiny_trainer(model, tmp_path, pairs, train_sampling_strategy="sequential", **settings, **arguments)
         trainer.train()
-        assert trainer.state.epoch == 1  # every batch was seen
+        assert trainer.state.epoch == 1  # it trained on every batch
         return model.visual_projection.weight.detach()
 
     two = tiny_movies(2)
@@ -77,16 +75,17 @@ def test_accumulated_steps_are_averaged(tmp_path):
     assert not torch.equal(once, tiny_model("vit", "modernbert").visual_projection.weight)
 
 
-@pytest.mark.parametrize("accumulation", [1, 2])
-@pytest.mark.parametrize("genre_weight", [0.0, 0.5])
+CHUNKED = {"max_steps": 2, "optim": "sgd", "learning_rate": 0.01, "per_device_train_batch_size": 4}
+
+
+@pytest.mark.parametrize(("accumulation", "genre_weight"), [(1, 0.0), (2, 0.5)])
 def test_chunks_give_the_weights_of_the_whole_batch(accumulation, genre_weight, tmp_path):
+    pairs = MoviePairs(tiny_movies(), tiny_processor(), genres=True)
+
     def weights(chunk_size: int | None) -> dict[str, torch.Tensor]:
         model = tiny_model("vit", "modernbert")
-        arguments = {"max_steps": 3, "optim": "sgd", "learning_rate": 0.01, "per_device_train_batch_size": 4}
-        trainer = tiny_trainer(model, tmp_path, gradient_accumulation_steps=accumulation, **arguments)
-        trainer.train_dataset = MoviePairs(tiny_movies(), tiny_processor(), genres=True)
-        trainer.chunk_size, trainer.genre_weight = chunk_size, genre_weight
-        trainer.train()
+        options = {"chunk_size": chunk_size, "genre_weight": genre_weight}
+        tiny_trainer(model, tmp_path, pairs, options, gradient_accumulation_steps=accumulation, **CHUNKED).train()
         return model.state_dict()
 
     whole = weights(None)
@@ -96,19 +95,16 @@ def test_chunks_give_the_weights_of_the_whole_batch(accumulation, genre_weight, 
 
 @pytest.mark.parametrize("modes", ["full,full", "full,last-1", "lora,lora", "full,frozen"])
 def test_chunks_give_the_weights_of_the_whole_batch_where_posters_are_read(modes, tmp_path):
+    pairs = MoviePairs(tiny_movies(), tiny_processor(), use_poster_text=True)
+
     def weights(chunk_size: int | None) -> dict[str, torch.Tensor]:
         model = tiny_model_in_modes("vit", "modernbert", modes, **READS)
-        arguments = {"max_steps": 3, "optim": "sgd", "learning_rate": 0.01, "per_device_train_batch_size": 4}
-        trainer = tiny_trainer(model, tmp_path, **arguments)
-        trainer.train_dataset = MoviePairs(tiny_movies(), tiny_processor(), use_poster_text=True)
-        trainer.chunk_size = chunk_size
-        trainer.train()
+        tiny_trainer(model, tmp_path, pairs, {"chunk_size": chunk_size}, **CHUNKED).train()
         return model.state_dict()
 
     whole = weights(None)
-    for chunk_size in (1, 3):  # a chunk of one holds nothing but a poster without words
-        for name, weight in weights(chunk_size).items():
-            torch.testing.assert_close(weight, whole[name], atol=1e-6, rtol=1e-4, msg=name)
+    for name, weight in weights(1).items():  # one chunk of size 1 is a poster without text
+        torch.testing.assert_close(weight, whole[name], atol=1e-6, rtol=1e-4, msg=name)
     assert whole["image_weight"] != tiny_model(**READS).image_weight
 
 
@@ -151,33 +147,29 @@ def test_movies_of_overlapping_genres_are_related_in_training_and_not_in_evaluat
     genres = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0], [0.0, 1.0]])
     batch = {**tiny_batch(), "positive_ids": torch.tensor([3, 1, 3, 2]), "genres": genres}
     logits = model(**tiny_batch()).logits_per_image
-    trainer = tiny_trainer(model, tmp_path)
-    trainer.genre_weight = 0.5
+    trainer = tiny_trainer(model, tmp_path, options={"genre_weight": 0.5})
     expected = symmetric_loss(LOSSES[loss], logits, soft_targets(batch["positive_ids"], genres, 0.5))
     torch.testing.assert_close(trainer.compute_loss(model, dict(batch)), expected)
 
     evaluated = trainer.evaluate(MoviePairs(tiny_movies(), tiny_processor(), genres=True))["eval_loss"]
-    trainer.genre_weight = 0.0
-    assert evaluated == trainer.evaluate(MoviePairs(tiny_movies(), tiny_processor()))["eval_loss"]
+    without = tiny_trainer(model, tmp_path).evaluate(MoviePairs(tiny_movies(), tiny_processor()))["eval_loss"]
+    assert evaluated == without
 
 
 def test_a_genre_weight_without_genres_is_an_error(tmp_path):
-    trainer = tiny_trainer(tiny_model(), tmp_path)
-    trainer.genre_weight = 0.5
     with pytest.raises(ValueError, match="genre_weight"):
-        trainer.train()
+        tiny_trainer(tiny_model(), tmp_path, options={"genre_weight": 0.5}).train()
 
 
 @pytest.mark.parametrize("weight", [-0.1, 1.1, math.nan])
 def test_a_genre_weight_lies_between_0_and_1(weight, tmp_path):
     with pytest.raises(ValueError, match="genre_weight"):
-        PosterCLIPTrainer(tiny_model(), TrainingArguments(str(tmp_path), use_cpu=True), genre_weight=weight)
+        tiny_trainer(tiny_model(), tmp_path, options={"genre_weight": weight})
 
 
 def test_learning_rates_fall_from_layer_to_layer_and_only_matrices_decay(tmp_path):
     model = tiny_model("vit", "bert")
-    trainer = tiny_trainer(model, tmp_path, learning_rate=1.0, weight_decay=0.1)
-    trainer.layer_decay = 0.5
+    trainer = tiny_trainer(model, tmp_path, options={"layer_decay": 0.5}, learning_rate=1.0, weight_decay=0.1)
     groups = trainer.create_optimizer().param_groups
     settings = {parameter: (group["lr"], group["weight_decay"]) for group in groups for parameter in group["params"]}
     assert settings.keys() == set(model.parameters())
@@ -195,8 +187,7 @@ def test_learning_rates_fall_from_layer_to_layer_and_only_matrices_decay(tmp_pat
 
 def test_adapters_have_the_learning_rate_of_their_block_and_decay_to_the_base(tmp_path):
     model = tiny_model_in_modes("vit", "bert", "lora,lora")
-    trainer = tiny_trainer(model, tmp_path, learning_rate=1.0, weight_decay=0.1)
-    trainer.layer_decay = 0.5
+    trainer = tiny_trainer(model, tmp_path, options={"layer_decay": 0.5}, learning_rate=1.0, weight_decay=0.1)
     groups = trainer.create_optimizer().param_groups
     settings = {parameter: (group["lr"], group["weight_decay"]) for group in groups for parameter in group["params"]}
     named = {name: settings[weight] for name, weight in model.named_parameters() if weight in settings}
@@ -241,7 +232,7 @@ def test_an_option_that_would_not_keep_its_meaning_is_refused_by_name(arguments,
 
 
 def test_grouping_by_length_needs_lengths(tmp_path):
-    trainer = tiny_trainer(tiny_model(), tmp_path, train_sampling_strategy="group_by_length")
-    trainer.train_dataset.text_features = torch.zeros(24, 16)
+    pairs = MoviePairs(tiny_movies(), tiny_processor(), text_features=torch.zeros(24, 16))
+    trainer = tiny_trainer(tiny_model(), tmp_path, pairs, train_sampling_strategy="group_by_length")
     with pytest.raises(ValueError, match="group_by_length"):
         trainer.train()

@@ -27,6 +27,7 @@ LORA = [
     ("efficientnet", "mpnet", "lora,last-1"),
     ("resnet", "distilbert", "full,lora"),
 ]
+WORKERS = pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 
 
 def final_weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -62,7 +63,10 @@ def test_a_run_killed_within_an_epoch_ends_with_the_same_weights(vision, text, m
         assert torch.equal(weight, resumed.model.state_dict()[name]), name
 
 
-@pytest.mark.parametrize(("vision", "text", "modes"), PAIRS + LORA)
+@pytest.mark.parametrize(
+    ("vision", "text", "modes"),
+    [PAIRS[0], LORA[0], *(pytest.param(*case, marks=pytest.mark.slow) for case in PAIRS[1:] + LORA[1:])],
+)
 def test_the_best_model_is_loaded_whole_at_the_end(vision, text, modes, tmp_path):
     trainer = resumable_run(vision, text, modes, tmp_path, best_at=4)
     assert trainer.state.best_model_checkpoint.endswith("checkpoint-4") and trainer.state.global_step > 4
@@ -123,7 +127,7 @@ def recorded(trainer: PosterCLIPTrainer) -> list[dict[str, torch.Tensor]]:
     return seen
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@WORKERS
 def test_plots_are_drawn_anew_each_epoch_and_again_when_resumed(workers, tmp_path):
     def drawn(resume: str | None = None) -> list[list[int]]:
         trainer = tiny_trainer(
@@ -147,7 +151,7 @@ def test_plots_are_drawn_anew_each_epoch_and_again_when_resumed(workers, tmp_pat
     assert drawn(str(tmp_path / "checkpoint-1")) == expected[1:]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@WORKERS
 def test_batches_grouped_by_length_are_those_of_their_epoch_also_when_resumed_within_it(workers, tmp_path):
     pairs = MoviePairs(tiny_movies(20), tiny_processor())
 
