@@ -78,15 +78,19 @@ def group_metrics(pool: PoolResult, movies: Dataset) -> dict[str, dict[str, Grou
     """`recall_by_group` under "genre" and "decade", by direction; genres by size, decades in their order.
 
     Args:
-        pool: ranks of the movies, one poster and one plot each, in their order.
-        movies: with the columns `genres` and `year`.
+        pool: ranks of posters and of plots.
+        movies: of the pool, with the columns `id`, `genres` and `year`; a movie with several posters counts once for
+            each as image-to-text, and once as text-to-image.
     """
-    genres, years = movies["genres"][:], decades(movies["year"][:])
+    numbers = movies["id"][:]
+    genres = dict(zip(numbers, movies["genres"][:], strict=True))
+    years = dict(zip(numbers, decades(movies["year"][:]), strict=True))
+    queries = dict(zip(DIRECTIONS, (pool.image_ids, pool.text_ids), strict=True))
     found: dict[str, dict[str, Groups]] = {"genre": {}, "decade": {}}
     for direction in DIRECTIONS:
         ranks = getattr(pool, direction)
-        found["genre"][direction] = recall_by_group(ranks, genres)
-        by_decade = recall_by_group(ranks, years)
+        found["genre"][direction] = recall_by_group(ranks, [genres[number] for number in queries[direction]])
+        by_decade = recall_by_group(ranks, [years[number] for number in queries[direction]])
         found["decade"][direction] = {label: by_decade[label] for label in sorted(by_decade, key=_in_time)}
     return found
 

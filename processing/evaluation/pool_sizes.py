@@ -14,14 +14,15 @@ from processing.pair_retrieval.ranking import Ranks
 
 
 def pool_size_metrics(ranks: Ranks, pool_size: int, sizes: Sequence[int]) -> dict[str, dict[str, Any]]:
-    """Returns the exact expected R@1, R@5 and R@10 in smaller pools drawn at random from this one.
+    """Returns the exact expected R@1, R@5 and R@10 in smaller random parts of this pool that hold the right answer.
 
     A query of rank r has r - 1 better candidates among the other N - 1. Of the n - 1 that come into a pool of n with
     the right one, the better ones number X ~ Hypergeometric(N - 1, r - 1, n - 1), and R@k at n is the mean over the
     queries of P(X < k). At n = N it is the pool's own R@k.
 
     Args:
-        ranks: (queries,), each of the only right answer among `pool_size`.
+        ranks: (queries,), each of the best right answer among `pool_size`; of a query with several right answers the
+            smaller pools hold the best, and `chance` counts it alone.
         pool_size: the number of candidates N.
         sizes: the smaller pools' n.
 

@@ -6,7 +6,7 @@ id, and a tie counts against the model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from processing.pair_retrieval.measures import metric_names, summarise
-from processing.pair_retrieval.ranking import DIRECTIONS, Embeddings, Ids, Ranks, RightRanks, pair_ranks, score_blocks
+from processing.pair_retrieval.ranking import (
+    DIRECTIONS,
+    Embeddings,
+    Ids,
+    Ranks,
+    RightRanks,
+    pair_ranks,
+    right_ranks,
+    score_blocks,
+)
 
 # What `trainer_metrics` reports: each metric by direction, and under its bare name the mean of both.
 METRICS = (*metric_names(), *(f"{way}_{name}" for way in DIRECTIONS for name in metric_names()))
@@ -73,6 +82,38 @@ class PoolResult:
     text_to_image: Ranks
     further: Mapping[str, tuple[Ranks, NDArray[np.int64]]] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, image_ids: Ids, text_ids: Ids, ranks: Mapping[str, RightRanks]) -> PoolResult:
+        """Returns the result that has these ranks, by direction."""
+        images, texts = (ranks[name] for name in DIRECTIONS)
+        further = {name: (found.further, found.queries) for name, found in ranks.items()}
+        return cls(image_ids, text_ids, images.best, texts.best, further)
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> PoolResult:
+        """Returns the result of which `rows` are."""
+        queries = {name: [row for row in rows if row["direction"] == name] for name in DIRECTIONS}
+        image_ids, text_ids = ([row["id"] for row in of] for of in queries.values())
+        return cls.of(image_ids, text_ids, {n: right_ranks([row["ranks"] for row in of]) for n, of in queries.items()})
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Returns a row for each query: its `direction`, its movie's `id`, and the `ranks` of all its right answers.
+
+        Example:
+            >>> pool = evaluate_pool(np.eye(2)[[0, 1, 1]], np.eye(2), ["a", "b", "b"], ["a", "b"])
+            >>> pool.rows()[-1]
+            {'direction': 'text_to_image', 'id': 'b', 'ranks': [1, 2]}
+            >>> PoolResult.from_rows(pool.rows()).rows() == pool.rows()
+            True
+        """
+        rows: list[dict[str, Any]] = []
+        for (direction, found), ids in zip(self.right_ranks().items(), (self.image_ids, self.text_ids), strict=True):
+            ranks = [[best] for best in found.best.tolist()]
+            for query, rank in zip(found.queries.tolist(), found.further.tolist(), strict=True):
+                ranks[query].append(rank)
+            rows += [{"direction": direction, "id": id, "ranks": of} for id, of in zip(ids, ranks, strict=True)]
+        return rows
+
     def right_ranks(self) -> dict[str, RightRanks]:
         """Ranks of all right answers, by direction."""
         return {name: RightRanks(getattr(self, name), *self.further.get(name, ())) for name in DIRECTIONS}
@@ -93,9 +134,17 @@ def evaluate_pool(image_embeds: Embeddings, text_embeds: Embeddings, image_ids: 
         >>> result.summary()["image_to_text"]["R@1"]
         1.0
     """
-    ranks = pair_ranks(image_embeds, text_embeds, image_ids, text_ids)
-    best = {name: found.best for name, found in ranks.items()}
-    return PoolResult(image_ids, text_ids, **best, further={name: found[1:] for name, found in ranks.items()})
+    return PoolResult.of(image_ids, text_ids, pair_ranks(image_embeds, text_embeds, image_ids, text_ids))
+
+
+def movie_rows(ids: Ids) -> NDArray[np.intp]:
+    """Returns the first row of each movie, in the order of the rows, where a movie has a row for each of its posters.
+
+    Example:
+        >>> movie_rows(["7", "9", "7", "8"]).tolist()
+        [0, 1, 3]
+    """
+    return np.sort(np.unique(np.asarray(ids), return_index=True)[1])
 
 
 def trainer_metrics(prediction: Any) -> dict[str, float]:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from processing.evaluation.retrieval import PoolResult, top_answers
+from processing.evaluation.retrieval import PoolResult, movie_rows, top_answers
 from processing.pair_retrieval.ranking import Embeddings, Ranks
 from processing.posterclip.rgb import to_rgb
 
@@ -60,12 +60,14 @@ def answer_cards(movies: Dataset, embeds: tuple[Embeddings, Embeddings], pool: P
 
     Args:
         movies: of the split, with the columns of a catalogue.
-        embeds: of their posters and plots, (movies, dim) each, in the same order.
-        pool: the result of `evaluate_pool` on them.
+        embeds: of their posters and plots, (rows, dim) each, in the same order; a movie with several posters has a
+            row for each.
+        pool: the result of `evaluate_pool` on them, each movie's plot once.
     """
+    images, texts = embeds
     chosen = {
         "spread": spread_rows(len(movies)),
-        "best": best_rows(embeds, pool.image_to_text),
+        "best": best_rows((images, texts[movie_rows(pool.image_ids)]), pool.image_to_text),
         "worst": worst_rows(pool.image_to_text),
     }
     return {part: make_cards(movies, embeds, pool, rows) for part, rows in chosen.items()}
@@ -95,7 +97,7 @@ def best_rows(embeds: tuple[Embeddings, Embeddings], ranks: Ranks) -> NDArray[np
     """Returns the rows of the best found posters: by rank, then by the margin of the first answer over the second.
 
     Args:
-        embeds: of posters and of plots, (movies, dim) each.
+        embeds: of posters and of the distinct movies' plots, (posters, dim) and (movies, dim).
         ranks: of the posters' right plots.
 
     Example:
@@ -110,13 +112,19 @@ def best_rows(embeds: tuple[Embeddings, Embeddings], ranks: Ranks) -> NDArray[np
 def make_cards(
     movies: Dataset, embeds: tuple[Embeddings, Embeddings], pool: PoolResult, rows: NDArray[np.intp]
 ) -> list[Card]:
-    """Returns a card for each of these rows, its answers best first; among equal scores the right one comes last."""
+    """Returns a card for each of these rows, its answers best first; among equal scores the right one comes last.
+
+    `movies`, `embeds` and `pool` are as in `answer_cards`.
+    """
     images, texts = embeds
+    ids, candidates = pool.image_ids, movie_rows(pool.image_ids)
     titles, plots, cards = movies["title"], movies["plots"], []
-    for row, *best in zip(rows.tolist(), *top_answers(images[rows], texts, ANSWERS + 1), strict=True):
+    for row, best, scores in zip(
+        rows.tolist(), *top_answers(images[rows], texts[candidates], ANSWERS + 1), strict=True
+    ):
         found = [
-            Answer(titles[j], textwrap.shorten(plots[j][0], PLOT_LETTERS, placeholder="…"), float(score), j == row)
-            for j, score in zip(*(side.tolist() for side in best), strict=True)
+            Answer(titles[j], textwrap.shorten(plots[j][0], PLOT_LETTERS, placeholder="…"), score, ids[j] == ids[row])
+            for j, score in zip(candidates[best].tolist(), scores.tolist(), strict=True)
         ]
         rank = int(pool.image_to_text[row])
         shown = [answer for answer in found if not answer.right]

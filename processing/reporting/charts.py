@@ -111,11 +111,11 @@ def rank_bins(pool_size: int) -> list[tuple[int, int]]:
 
 @styled
 def rank_histogram(pool: PoolResult) -> Figure:
-    """Draws the share of right answers by range of ranks, both directions, beside that of a random order.
+    """Draws the share of the best right answers by range of ranks, both directions.
 
-    The pool has one right answer to each query.
+    The dotted line is the chance of a query that has one right answer.
     """
-    size = len(pool.text_ids)
+    size = max(len(pool.image_ids), len(pool.text_ids))
     bins = rank_bins(size)
     figure = new_figure("Rank of the right answer", 1.5 + 0.36 * len(bins))
     axes = figure.add_subplot()

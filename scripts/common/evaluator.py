@@ -19,7 +19,7 @@ from processing.evaluation.groups import group_metrics
 from processing.evaluation.intervals import bootstrap_intervals, paired_differences
 from processing.evaluation.one_to_one import match_one_to_one, pair_orders
 from processing.evaluation.pool_sizes import check_sizes, pool_size_metrics
-from processing.evaluation.retrieval import PoolResult, evaluate_pool, legacy_protocol
+from processing.evaluation.retrieval import PoolResult, evaluate_pool, legacy_protocol, movie_rows
 from processing.pair_retrieval.ranking import DIRECTIONS, Embeddings
 from processing.reporting.results import check_same_data, read_evaluation, read_results, write_results
 from scripts.common.command_line import FEATURE_CACHE, load_model, read_posters
@@ -74,9 +74,8 @@ class Evaluation:
 
     def save(self, folder: Path) -> None:
         """Writes both; `results` are then those of the file, with code, versions and time."""
-        ranks = {name: getattr(self.pool, name) for name in DIRECTIONS}
         folder.mkdir(parents=True, exist_ok=True)
-        Dataset.from_dict({"id": list(self.pool.image_ids), **ranks}).to_parquet(folder / RANKS)
+        Dataset.from_list(self.pool.rows()).to_parquet(folder / RANKS)
         write_results(folder / RESULTS, self.results)
         self.results = read_results(folder / RESULTS)
 
@@ -94,9 +93,7 @@ class Evaluation:
         if fingerprint(catalogue.movies([split])) != results["data_fingerprint"][split]:
             raise ValueError(f"{folder} is an evaluation of other movies than {split} of {catalogue.source}.")
         try:
-            ranks = pq.read_table(folder / RANKS).to_pydict()
-            image_to_text, text_to_image = (np.array(ranks[name], dtype=np.int64) for name in DIRECTIONS)
-            pool = PoolResult(ranks["id"], ranks["id"], image_to_text, text_to_image)
+            pool = PoolResult.from_rows(pq.read_table(folder / RANKS).to_pylist())
             metrics = pool.summary()
         except (KeyError, OSError, ValueError) as error:
             raise ValueError(f"{folder / RANKS} holds no ranks: {error}") from None
@@ -148,7 +145,7 @@ class Evaluator:
         if options.remove_poster_text:
             self.pools = {split: with_poster_text_removed(movies) for split, movies in self.pools.items()}
         self.movies = self.pools[options.split]
-        check_sizes(options.pool_sizes or [], len(self.movies))
+        check_sizes(options.pool_sizes or [], len(movie_rows(self.movies["id"][:])))
         if options.one_to_one:
             pair_orders(self.movies["id"], self.movies["id"])
 
@@ -164,15 +161,21 @@ class Evaluator:
         }
 
     def evaluate(self) -> tuple[Evaluation, tuple[Embeddings, Embeddings]]:
-        """Returns the evaluation, and the embeddings of the movies' posters and plots, (movies, dim) each."""
-        options, movies, count = self.options, self.movies, len(self.movies)
+        """Returns the evaluation, and the embeddings of posters and plots, (rows, dim) each.
+
+        A movie with several posters has a row for each. In the pool its plot is one candidate, the right one for all
+        of its posters, and one query, for which all of them are right.
+        """
+        options, movies = self.options, self.movies
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
         model = self.model.eval().requires_grad_(False).to(device)  # type: ignore[arg-type]
         encoder = FeatureEncoder(model, self.processor, options.batch_size, options.feature_cache, dtype=model.dtype)
         embeds = {split: encoder.embeddings(of) for split, of in self.pools.items()}
-        pool = evaluate_pool(*embeds[options.split], movies["id"], movies["id"])
-        ranks = {name: getattr(pool, name) for name in DIRECTIONS}
-        sizes = options.pool_sizes or [size for size in POOL_SIZES if size < count]
+        (images, texts), ids = embeds[options.split], np.array(movies["id"][:])
+        plots = movie_rows(ids)
+        pool = evaluate_pool(images, texts[plots], ids, ids[plots])
+        candidates = dict(zip(DIRECTIONS, (len(plots), len(images)), strict=True))
+        sizes = options.pool_sizes or [size for size in POOL_SIZES if size < len(plots)]
         results: dict[str, Any] = {
             **self.description(),
             "seed": 0,  # of the intervals
@@ -181,7 +184,7 @@ class Evaluator:
             "training": reported(self.record),
             "trained_movies": self.trained_movies,
             "metrics": {**pool.summary(), "intervals": bootstrap_intervals(pool, seed=0)},
-            "pool_sizes": {name: pool_size_metrics(of, count, sizes) for name, of in ranks.items()},
+            "pool_sizes": {way: pool_size_metrics(getattr(pool, way), of, sizes) for way, of in candidates.items()},
             "groups": group_metrics(pool, movies),
         }
         if options.one_to_one:

@@ -103,7 +103,7 @@ def test_what_cannot_be_compared_is_named(names, words, model, catalogue, tmp_pa
         places[name] = shutil.copytree(f"{model}/report-test", tmp_path / name)
     (tmp_path / "junk" / "ranks.parquet").write_bytes(b"junk")
     ranks = pq.read_table(tmp_path / "mixed" / "ranks.parquet")
-    last = ranks.set_column(1, "image_to_text", [[6] * len(ranks)])
+    last = ranks.set_column(2, "ranks", [[[6]] * len(ranks)])
     pq.write_table(last, tmp_path / "mixed" / "ranks.parquet")
     with pytest.raises(SystemExit, match=words):
         evaluate.main(

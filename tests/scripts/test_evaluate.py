@@ -18,6 +18,7 @@ from processing.data.text_removal import remove_poster_text
 from processing.posterclip import ocr
 from scripts import evaluate
 from scripts.common import command_line
+from scripts.common.evaluator import Evaluation, Evaluator, PoolArguments
 from scripts.common.features import FeatureEncoder
 from tests.tiny import tiny_model, tiny_processor
 
@@ -60,6 +61,40 @@ def test_results_are_printed_and_written(model, catalogue, capsys):
     assert tables in printed
 
 
+def test_a_movie_with_two_posters_has_its_plot_in_the_pool_once(model, catalogue, tmp_path):
+    single = results_of(model, catalogue)
+    rows = [json.loads(line) for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
+    for row in rows[12:]:  # the six movies of test
+        shutil.copy(catalogue / row["file_name"], catalogue / f"again-{row['file_name']}")
+        rows.append(row | {"file_name": f"again-{row['file_name']}"})
+    (catalogue / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = results_of(model, catalogue)
+    assert found["metrics"]["pool"] == {"image_to_text": 6, "text_to_image": 12}
+    assert found["metrics"]["image_to_text"] == pytest.approx(single["metrics"]["image_to_text"])
+    # A wrong movie has two posters as well, and both score as the one did.
+    for name, doubled in (("mean_rank", 2 * single["metrics"]["text_to_image"]["mean_rank"] - 1), ("R@1", None)):
+        expected = single["metrics"]["text_to_image"][name] if doubled is None else doubled
+        assert found["metrics"]["text_to_image"][name] == pytest.approx(expected)
+    assert list(found["pool_sizes"]["image_to_text"]) == ["6"] and "12" in found["pool_sizes"]["text_to_image"]
+    counts = {way: sum(of["count"] for of in groups.values()) for way, groups in found["groups"]["genre"].items()}
+    assert counts == {"image_to_text": 12, "text_to_image": 6}
+    with pytest.raises(SystemExit, match="not one to one: 2 posters have the id 12"):
+        results_of(model, catalogue, "--one_to_one", "True")
+
+
+def test_an_evaluation_of_movies_with_two_posters_is_read_again(model, catalogue, tmp_path):
+    rows = [json.loads(line) for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
+    rows += [row | {"file_name": f"{number}.png"} for number, row in enumerate(rows[12:])]  # other movies' posters
+    (catalogue / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    catalogue = load_catalogue(str(catalogue))
+    options = PoolArguments(allow_trained_movies=True, feature_cache="none")
+    evaluation, embeds = Evaluator(model, catalogue, options).evaluate()
+    assert [len(side) for side in embeds] == [12, 12]
+    evaluation.save(tmp_path / "saved")
+    again = Evaluation.load(tmp_path / "saved", catalogue)
+    assert again.pool.rows() == evaluation.pool.rows() and again.results == evaluation.results
+
+
 def test_results_say_what_was_measured_on_what_with_what(model, catalogue):
     results = results_of(model, catalogue)
     assert results["data_fingerprint"] == {"test": fingerprint(load_catalogue(str(catalogue)).movies(["test"]))}
@@ -75,10 +110,13 @@ def test_the_report_is_one_folder_with_pictures_and_a_page_that_holds_them(model
     evaluate.main([model, "--catalogue", str(catalogue), "--output", str(tmp_path / "report")])
     folder = tmp_path / "report"
     assert {"index.html", "ranks.parquet", "results.json", "tables.md"} < {path.name for path in folder.iterdir()}
-    pictures = list(folder.glob("*.png"))
-    assert len(pictures) >= 8 and all(Image.open(picture).width > 500 for picture in pictures)
+    charts = ["by-decade", "by-genre", "distances", "map", "pool-sizes", "ranks"]
+    pictures = sorted(folder.glob("*.png"))
+    assert [picture.stem for picture in pictures] == sorted([*charts, "examples"])
+    assert all(Image.open(picture).width > 500 for picture in pictures)
     page = (folder / "index.html").read_text()
-    assert page.count("data:image/") == len(pictures) and "6 plots" in page
+    cards = 3 * 6  # of six posters, spread, best and worst found
+    assert page.count("data:image/") == len(charts) + cards and "6 plots" in page
     assert f"The report is in {folder / 'index.html'}" in capsys.readouterr().out
     assert not (Path(model) / "report-test").exists()
 

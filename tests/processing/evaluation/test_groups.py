@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from datasets import Dataset
 
 from processing.evaluation.groups import decades, group_metrics, recall_by_group
+from processing.evaluation.retrieval import evaluate_pool
 from tests.processing.evaluations import evaluation
 
 
@@ -24,6 +26,14 @@ def test_decades_come_in_their_order_and_the_unknown_last():
     found = group_metrics(pool, rows)["decade"]["text_to_image"]
     assert {label: group["count"] for label, group in found.items()} == {"1980s": 10, "1990s": 9, "unknown": 1}
     assert list(found) == ["1980s", "1990s", "unknown"]
+
+
+def test_a_movie_with_two_posters_counts_twice_as_poster_and_once_as_plot():
+    movies = Dataset.from_dict({"id": ["a", "b", "a"], "genres": [["War"], ["Drama"], ["War"]], "year": [1980] * 3})
+    pool = evaluate_pool(np.eye(3)[[0, 1, 0]], np.eye(3)[:2], ["a", "b", "a"], ["a", "b"])
+    found = group_metrics(pool, movies)["genre"]
+    counts = {way: {label: group["count"] for label, group in groups.items()} for way, groups in found.items()}
+    assert counts == {"image_to_text": {"War": 2, "Drama": 1}, "text_to_image": {"War": 1, "Drama": 1}}
 
 
 def test_early_decades_are_one_group_where_there_are_many():

@@ -24,6 +24,14 @@ def test_a_model_that_says_the_same_to_everything_comes_last():
     assert set(result.image_to_text) == set(result.text_to_image) == {50}
 
 
+def test_two_posters_of_a_movie_do_not_tie_with_each_other():
+    plots = unit(np.random.default_rng(2), 50, 8)
+    result = evaluate_pool(np.repeat(plots, 2, axis=0), plots, np.repeat(np.arange(50), 2), np.arange(50))
+    summary = result.summary()
+    assert summary["pool"] == {"image_to_text": 50, "text_to_image": 100}
+    assert all(summary[way][name] == 1 for way in ("image_to_text", "text_to_image") for name in ("R@1", "MRR"))
+
+
 @pytest.mark.parametrize("k", [1, 3, 40, 100])
 def test_top_answers_are_a_stable_sort(k):
     rng = np.random.default_rng(3)

@@ -53,6 +53,15 @@ def test_the_right_answer_stands_where_its_rank_says_also_among_equal_scores():
     assert card.rank == 6 and len(card.answers) == 3 and not any(answer.right for answer in card.answers)
 
 
+def test_a_movie_with_two_posters_is_one_answer_and_the_right_one_for_both():
+    rows = movies().select([0, 0, 1, 2])
+    ids, posters = rows["id"][:], np.eye(4)[[0, 0, 1, 2]]
+    pool = evaluate_pool(posters, posters[[0, 2, 3]], ids, ["0", "1", "2"])
+    for card in answer_cards(rows, (posters, posters), pool)["spread"]:
+        assert card.rank == 1 and [answer.right for answer in card.answers] == [True, False, False]
+        assert len({answer.title for answer in card.answers}) == 3
+
+
 def test_a_card_has_the_posters_title_and_the_plots_that_score_best():
     rows, embeds, pool, _ = evaluation()
     card = answer_cards(rows, embeds, pool)["worst"][0]
