@@ -77,7 +77,7 @@ class MatchInputs:
             if not len(rows):
                 raise ValueError(f"{movies} has no plots, and the titles are hidden")
             if without := len(table.rows) - len(rows):
-                notes.append(f"{movies}: {without} movies have no plot and cannot be found while titles are hidden")
+                notes.append(f"{movies}: movies without a plot, which are not found while titles are hidden: {without}")
         readable = pictures.rows.select(list(thumbnails))
         notes += [f"the same picture: {', '.join(same)}" for same in _duplicates(readable)]
         bad_rows = [str(bad) for bad in table.bad_rows]
@@ -88,8 +88,8 @@ class MatchInputs:
         posters = [f"{name}: {reason}" for name, reason in self.failed.items()]
         return [
             *self.notes,
-            *_listed("posters cannot be read", posters),
-            *_listed("rows of the table are left out", self.bad_rows),
+            *_listed("posters that cannot be read", posters),
+            *_listed("rows of the table that are left out", self.bad_rows),
         ]
 
 
@@ -205,4 +205,4 @@ def _listed(what: str, lines: list[str]) -> list[str]:
     if not lines:
         return []
     more = [f"  and {len(lines) - NAMED} more, see {SUMMARY}"] if len(lines) > NAMED else []
-    return [f"{len(lines)} {what}:", *(f"  {line}" for line in lines[:NAMED]), *more]
+    return [f"{what} ({len(lines)}):", *(f"  {line}" for line in lines[:NAMED]), *more]

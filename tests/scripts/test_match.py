@@ -122,7 +122,7 @@ def test_the_same_run_gives_the_same_matches(model, job, tmp_path):
 def test_posters_that_fail_are_named_and_the_others_are_matched(model, job, catalogue, capsys):
     (catalogue / "3.png").write_bytes(b"")
     run(model, job)
-    assert "1 posters cannot be read:\n  3.png: image is empty (0 bytes)" in capsys.readouterr().err
+    assert "posters that cannot be read (1):\n  3.png: image is empty (0 bytes)" in capsys.readouterr().err
     rows = rows_of(job["output"])
     assert rows["3.png"]["status"] == "failed" and len(rows) == 18
 

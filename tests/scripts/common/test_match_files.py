@@ -52,7 +52,7 @@ def test_posters_of_a_tree_are_read_and_what_cannot_be_is_named(inputs):
     assert sorted(inputs.posters["poster"][:]) == ["IMG_1.jpg", "box 1/IMG_1.jpg", "copy.jpg"]
     assert inputs.failed == {"cut.jpg": "image is truncated", "page.jpg": "not an image: starts with <!DOCTYPE"}
     lines = "\n".join(inputs.lines())
-    assert "2 posters cannot be read:\n  cut.jpg: image is truncated" in lines
+    assert "posters that cannot be read (2):\n  cut.jpg: image is truncated" in lines
     assert "the same picture: IMG_1.jpg, copy.jpg" in lines
 
 
@@ -65,7 +65,7 @@ def test_a_movie_that_is_there_twice_and_one_without_anything_are_named(inputs):
 def test_with_hidden_titles_movies_without_a_plot_are_left_out_and_counted(scans, table, tmp_path):
     inputs = MatchInputs.read(str(scans), str(table), titles="hide")
     assert inputs.movies["id"][:] == ["7"]
-    assert any("1 movies have no plot" in note for note in inputs.notes)
+    assert any("movies without a plot, which are not found while titles are hidden: 1" in note for note in inputs.notes)
     (tmp_path / "titles.csv").write_text("title\nDracula\n")
     with pytest.raises(ValueError, match=r"titles\.csv has no plots, and the titles are hidden"):
         MatchInputs.read(str(scans), str(tmp_path / "titles.csv"), titles="hide")
