@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from .candidates import Movies, Posters, Rows, most_similar
 from .confidence import FLOOR, Answers, Confidence
 from .logistic import LogisticModel, Vector
+from .matches import one_to_one
 from .pair_features import PAIR_FEATURES, pair_features
 
 MIN_CALIBRATION = 100  # posters; of fewer, a precision of 95 % could not be told from 90 %
@@ -47,14 +48,26 @@ class LabelledPool:
         """(pairs,) whether the movie is the poster's."""
         return self.columns == self.answers[self.rows]
 
-    def best_two(self, scores: Vector, in_table: NDArray[np.bool_]) -> Answers:
-        """Returns the best two scores of each poster among the movies that are left in the table.
+    def best_two(
+        self,
+        scores: Vector,
+        in_table: NDArray[np.bool_] | None = None,
+        asked: NDArray[np.bool_] | None = None,
+        exclusive: bool = False,
+    ) -> Answers:
+        """Returns the best two scores of posters.
 
         Args:
             scores: (pairs,).
-            in_table: (movies,) which movies are left.
+            in_table: (movies,) which movies are in the table; all by default.
+            asked: (posters,) which posters are matched; all by default.
+            exclusive: whether a movie has one poster at most, see `one_to_one`.
         """
-        kept = in_table[self.columns]
+        in_table = np.ones(self.movies, bool) if in_table is None else in_table
+        asked = np.ones(len(self.answers), bool) if asked is None else asked
+        kept = in_table[self.columns] & asked[self.rows]
+        if exclusive:
+            kept[kept] = one_to_one(self.rows[kept], self.columns[kept], scores[kept])
         rows, kept_scores, right = self.rows[kept], scores[kept], self.right[kept]
         # Of equal scores the wrong one comes first: a tie counts against the model.
         order = np.lexsort((right, -kept_scores, rows))
@@ -63,7 +76,8 @@ class LabelledPool:
         counts = np.bincount(rows, minlength=len(posters))[:, None]
         found = np.where(counts > [0, 1], np.append(order, -1)[np.minimum(places, len(order))], -1)
         best, second = np.append(kept_scores, FLOOR)[found].T
-        return Answers(best, second, np.append(right, False)[found[:, 0]], in_table[self.answers])
+        answers = Answers(best, second, np.append(right, False)[found[:, 0]], in_table[self.answers])
+        return answers.select(asked)
 
 
 @dataclass(frozen=True)
@@ -73,10 +87,12 @@ class SecondStage:
     Args:
         scorer: over PAIR_FEATURES; its log-odds are the score of a pair.
         confidence: None where there were too few posters to calibrate it.
+        one_to_one_confidence: the same for matches in which a movie has one poster at most.
     """
 
     scorer: LogisticModel
     confidence: Confidence | None
+    one_to_one_confidence: Confidence | None
 
     @classmethod
     def fit(cls, training: Sequence[LabelledPool], calibration: Sequence[LabelledPool], seed: int = 0) -> SecondStage:
@@ -97,20 +113,8 @@ class SecondStage:
             raise ValueError(f"{'all' if len(right) and right.all() else 'none'} of the candidates are right")
         scorer = LogisticModel.fit(PAIR_FEATURES, np.concatenate([pool.features for pool in training]), right)
         if sum(len(pool.answers) for pool in calibration) < MIN_CALIBRATION:
-            return cls(scorer, None)
-        random = np.random.default_rng(seed)
-        complete: list[Answers] = []
-        halved: list[Answers] = []
-        for pool in calibration:
-            scores = scorer.log_odds(pool.features)
-            for share in POOL_SHARES:
-                drawn = random.random(pool.movies) < share
-                asked = drawn[pool.answers]
-                for absent, answers in ((0.0, complete), (0.5, halved)):
-                    left = drawn & (random.random(pool.movies) >= absent)
-                    answers.append(pool.best_two(scores, left).select(asked))
-        known = Answers.joined(complete)
-        return cls(scorer, Confidence.fit(known, Answers.joined(halved)) if known.right.any() else None)
+            return cls(scorer, None, None)
+        return cls(scorer, *(_calibrated(scorer, calibration, exclusive, seed) for exclusive in (False, True)))
 
     def scores(self, posters: Posters, movies: Movies, rows: Rows, columns: Rows) -> Vector:
         """Returns the log-odds of pairs, (pairs,)."""
@@ -118,7 +122,11 @@ class SecondStage:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the second stage as JSON takes it."""
-        return {"scorer": self.scorer.to_dict(), "confidence": self.confidence and self.confidence.to_dict()}
+        return {
+            "scorer": self.scorer.to_dict(),
+            "confidence": self.confidence and self.confidence.to_dict(),
+            "one_to_one_confidence": self.one_to_one_confidence and self.one_to_one_confidence.to_dict(),
+        }
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> SecondStage:
@@ -127,10 +135,26 @@ class SecondStage:
         Raises:
             ValueError: it was fitted to other features than those of this code.
         """
-        scorer, confidence = LogisticModel.from_dict(saved["scorer"]), saved["confidence"]
+        scorer, names = LogisticModel.from_dict(saved["scorer"]), ("confidence", "one_to_one_confidence")
         if tuple(scorer.weights) != PAIR_FEATURES:
             raise ValueError("its features are not those of this version: train the model again")
-        return cls(scorer, confidence and Confidence.from_dict(confidence))
+        return cls(scorer, *(saved[name] and Confidence.from_dict(saved[name]) for name in names))
+
+
+def _calibrated(scorer: LogisticModel, pools: Sequence[LabelledPool], exclusive: bool, seed: int) -> Confidence | None:
+    """Returns the confidence that fits pools, None where no answer is right."""
+    random = np.random.default_rng(seed)
+    complete: list[Answers] = []
+    halved: list[Answers] = []
+    for pool in pools:
+        scores = scorer.log_odds(pool.features)
+        for share in POOL_SHARES:
+            drawn = random.random(pool.movies) < share
+            asked = drawn[pool.answers]
+            complete.append(pool.best_two(scores, drawn, asked, exclusive))
+            halved.append(pool.best_two(scores, drawn & (random.random(pool.movies) < 0.5), asked, exclusive))
+    known = Answers.joined(complete)
+    return Confidence.fit(known, Answers.joined(halved)) if known.right.any() else None
 
 
 def candidate_pairs(posters: Posters, movies: Movies) -> tuple[Rows, Rows]:

@@ -215,7 +215,8 @@ class Matcher:
         starts = np.searchsorted(rows[order], np.arange(len(posters.texts) + 1))
         ranked = [order[start:end] for start, end in pairwise(starts)]
         best, second = ([scores[pairs[place]] if len(pairs) > place else FLOOR for pairs in ranked] for place in (0, 1))
-        probabilities = stage.confidence.probabilities(best, second) if stage and stage.confidence else None
+        confidence = stage and (stage.one_to_one_confidence if exclusive else stage.confidence)
+        probabilities = confidence.probabilities(best, second) if confidence else None
         decided = statuses(probabilities, np.array([len(pairs) > 0 for pairs in ranked]), precision)
         answers = []
         for row, pairs in enumerate(ranked):

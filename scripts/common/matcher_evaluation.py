@@ -12,8 +12,7 @@ from processing.evaluation.intervals import bootstrap_intervals
 from processing.evaluation.retrieval import PoolResult
 from processing.evaluation.selective import PRECISIONS, calibration, risk_coverage, share
 from processing.matching.candidates import Movies, Posters, most_similar
-from processing.matching.confidence import FLOOR, most_certain
-from processing.matching.matches import one_to_one
+from processing.matching.confidence import FLOOR, Answers, Confidence, most_certain
 from processing.matching.second_stage import LabelledPool, SecondStage, candidate_pairs
 from scripts.common.match_sides import embed_movies, embed_posters
 from scripts.common.matcher import Matcher
@@ -60,16 +59,14 @@ def _evaluate(posters: Posters, movies: Movies, stage: SecondStage | None, seed:
         seed,
     )
     results["right_among_candidates"] = share(np.bincount(rows, rows == columns, minlength=len(posters.texts)) > 0)
-    kept = one_to_one(rows, columns, scores)
     pool = LabelledPool(rows, columns, np.empty((len(rows), 0), np.float32), np.arange(len(posters.texts)), len(found))
-    everything = np.ones(len(found), bool)
+    results["one_to_one"] = {"right_pairs": share(pool.best_two(scores, exclusive=True).right)}
     halved = np.random.default_rng(seed).random(len(found)) < 0.5
-    assigned = LabelledPool(rows[kept], columns[kept], pool.features[kept], pool.answers, pool.movies)
-    results["one_to_one"] = {"right_pairs": share(assigned.best_two(scores[kept], everything).right)}
-    if stage.confidence is not None:
-        results["complete_table"] = _selective(stage, pool, scores, everything, seed)
-        results["half_of_the_table"] = _selective(stage, pool, scores, halved, seed)
-        results["one_to_one"] |= _selective(stage, assigned, scores[kept], everything, seed)
+    if stage.confidence is not None and stage.one_to_one_confidence is not None:
+        results["complete_table"] = _selective(stage.confidence, pool.best_two(scores), seed)
+        results["half_of_the_table"] = _selective(stage.confidence, pool.best_two(scores, halved), seed)
+        exclusive = pool.best_two(scores, exclusive=True)
+        results["one_to_one"] |= _selective(stage.one_to_one_confidence, exclusive, seed)
     return results
 
 
@@ -90,12 +87,9 @@ def _reranked(similarities: Scores, queries: NDArray[np.intp], answers: NDArray[
     return reranked
 
 
-def _selective(
-    stage: SecondStage, pool: LabelledPool, scores: Scores, in_table: NDArray[np.bool_], seed: int
-) -> dict[str, Any]:
-    assert stage.confidence is not None
-    answers = pool.best_two(scores, in_table)
-    probabilities = stage.confidence.probabilities(answers.first, answers.second)
+def _selective(confidence: Confidence, answers: Answers, seed: int) -> dict[str, Any]:
+    """Returns coverage, calibration and what is accepted at each of PRECISIONS."""
+    probabilities = confidence.probabilities(answers.first, answers.second)
     accepted = {f"{precision:g}": most_certain(probabilities.right, precision) for precision in PRECISIONS}
     return {
         "coverage": risk_coverage(probabilities.right, answers.right, seed),

@@ -28,7 +28,7 @@ def test_it_finds_the_titles_that_embeddings_do_not(stage):
 
 def test_a_poster_that_cannot_be_read_is_less_certain(stage):
     pool = labelled(80, unreadable=0.5, seed=3)
-    answers = pool.best_two(stage.scorer.log_odds(pool.features), np.ones(80, bool))
+    answers = pool.best_two(stage.scorer.log_odds(pool.features))
     found = stage.confidence.probabilities(answers.first, answers.second).right
     assert found[answers.right].mean() > found[~answers.right].mean() + 0.3
 
@@ -54,7 +54,7 @@ def test_other_features_than_those_of_this_version_are_refused(stage):
 
 def test_of_equal_scores_the_wrong_answer_comes_first():
     pool = LabelledPool(np.array([0, 0]), np.array([0, 1]), np.zeros((2, 0)), np.array([0]), 2)
-    assert not pool.best_two(np.array([1.0, 1.0]), np.array([True, True])).right[0]
+    assert not pool.best_two(np.array([1.0, 1.0])).right[0]
 
 
 def test_a_movie_that_is_not_in_the_table_is_no_candidate():
@@ -62,3 +62,16 @@ def test_a_movie_that_is_not_in_the_table_is_no_candidate():
     answers = pool.best_two(np.array([3.0, 1.0, 2.0]), np.array([False, True]))
     assert (answers.first[0], answers.right[0], answers.in_table[0]) == (1.0, False, False)
     assert answers.first[1] == answers.second[1]  # no candidate is left
+
+
+def test_a_poster_that_lost_its_movie_to_another_answers_with_what_is_left():
+    pool = LabelledPool(np.array([0, 0, 1]), np.array([0, 1, 0]), np.zeros((3, 0)), np.array([1, 0]), 2)
+    scores = np.array([2.0, 1.0, 4.0])
+    assert pool.best_two(scores).right.tolist() == [False, True]
+    assert pool.best_two(scores, exclusive=True).right.tolist() == [True, True]
+
+
+def test_only_the_posters_that_are_asked_compete():
+    pool = LabelledPool(np.array([0, 1]), np.array([0, 0]), np.zeros((2, 0)), np.array([0, 0]), 1)
+    answers = pool.best_two(np.array([2.0, 4.0]), asked=np.array([True, False]), exclusive=True)
+    assert answers.first.tolist() == [2.0]
