@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -37,7 +37,6 @@ from scripts.common.match_sides import all_titles, embed_movies, embed_posters
 
 FILE = "matcher.json"
 SHOWN = 5  # candidates of a poster in the result
-TITLES = ("use", "hide")
 
 _CANDIDATE = {
     **{name: Value("string") for name in ("id", "title")},
@@ -60,8 +59,8 @@ class Matcher:
     Args:
         model: runs where it is.
         processor: the model's.
-        stages: the second stages for movies with titles ("use") and for titles that are hidden ("hide"); without
-            them candidates are ordered by similarity, there is no confidence, and every match is for review.
+        stage: the second stage. It looks at titles: without it, or where titles are hidden or the table has none,
+            candidates are ordered by similarity, there is no confidence, and every match is for review.
         calibration: what the confidence was calibrated on; None if there is no confidence.
         cache: folder that keeps the features of posters and texts; "none" keeps nothing.
         batch_size: posters or texts in the encoders at a time.
@@ -69,7 +68,7 @@ class Matcher:
 
     model: PosterCLIPModel
     processor: PosterCLIPProcessor
-    stages: Mapping[str, SecondStage] = field(default_factory=dict)
+    stage: SecondStage | None = None
     calibration: Mapping[str, Any] | None = None
     cache: str = FEATURE_CACHE
     batch_size: int = 32
@@ -89,16 +88,15 @@ class Matcher:
             return cls(model, processor)
         try:
             saved = json.loads(path.read_text(encoding="utf-8"))
-            stages = {titles: SecondStage.from_dict(stage) for titles, stage in saved["stages"].items()}
-            return cls(model, processor, stages, saved["calibration"])
+            return cls(model, processor, SecondStage.from_dict(saved["second_stage"]), saved["calibration"])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is no second stage that can be used: {error}") from None
 
     def save(self, folder: Path) -> None:
-        """Writes `matcher.json` into the folder of the model."""
-        stages = {titles: stage.to_dict() for titles, stage in self.stages.items()}
-        text = json.dumps({"stages": stages, "calibration": self.calibration}, indent=1)
-        (folder / FILE).write_text(text, encoding="utf-8")
+        """Writes `matcher.json` into the folder of the model, if there is a second stage."""
+        if self.stage is not None:
+            text = json.dumps({"second_stage": self.stage.to_dict(), "calibration": self.calibration}, indent=1)
+            (folder / FILE).write_text(text, encoding="utf-8")
 
     @property
     def encoder(self) -> FeatureEncoder:
@@ -123,7 +121,8 @@ class Matcher:
             movies: with `id` and `title`, `plots` or both, and maybe `other_titles` and `year`; see `read_movies`.
             precision: the share of accepted matches that shall be right, above 0 and below 1.
             one_to_one: a movie has one poster at most; a poster may stay without a movie.
-            titles: "hide" matches by plots alone.
+            titles: "hide" matches by plots alone, by the first stage and without a confidence: measured with titles
+                hidden, the second stage found no more, and its confidence was too high.
 
         Returns:
             A row for each poster, in their order, with the columns of MATCH_FEATURES. `status` is "accepted", "review",
@@ -150,7 +149,7 @@ class Matcher:
             if not any(all_titles(movies)):
                 titles = "hide"
             sides = embed_posters(self.encoder, chosen), embed_movies(self.encoder, movies, titles)
-            answers = self._answers(*sides, movies, precision, one_to_one, self.stages.get(titles))
+            answers = self._answers(*sides, movies, precision, one_to_one, self.stage if titles == "use" else None)
             results |= {row: {"poster": names[row], **answer} for row, answer in zip(readable, answers, strict=True)}
         rows = [results[row] for row in range(len(posters))]
         return Dataset.from_list([{**dict.fromkeys(MATCH_FEATURES), **row} for row in rows], features=MATCH_FEATURES)
@@ -175,11 +174,11 @@ class Matcher:
         titles = all_titles(movies)[0]
         found = similarity_parts(self.encoder, shown, titles, movies[0]["plots"])
         found["matched"] = matched_lines(PosterText(lines[0]), MovieText(titles))
-        if stage := self.stages.get("use" if titles else "hide"):
+        if titles and self.stage is not None:
             sides = embed_posters(self.encoder, shown), embed_movies(self.encoder, movies)
             features = pair_features(*sides, np.zeros(1, np.intp), np.zeros(1, np.intp))
-            found["score"] = float(stage.scorer.log_odds(features)[0])
-            values = zip(stage.scorer.weights.items(), features[0].tolist(), strict=True)
+            found["score"] = float(self.stage.scorer.log_odds(features)[0])
+            values = zip(self.stage.scorer.weights.items(), features[0].tolist(), strict=True)
             found["score_parts"] = {name: weight * value for (name, weight), value in values}
         return found
 
@@ -215,8 +214,8 @@ class Matcher:
         starts = np.searchsorted(rows[order], np.arange(len(posters.texts) + 1))
         ranked = [order[start:end] for start, end in pairwise(starts)]
         best, second = ([scores[pairs[place]] if len(pairs) > place else FLOOR for pairs in ranked] for place in (0, 1))
-        confidence = stage and (stage.one_to_one_confidence if exclusive else stage.confidence)
-        probabilities = confidence.probabilities(best, second) if confidence else None
+        calibrated = stage and (stage.one_to_one_confidence if exclusive else stage.confidence)
+        probabilities = calibrated.probabilities(best, second) if calibrated else None
         decided = statuses(probabilities, np.array([len(pairs) > 0 for pairs in ranked]), precision)
         answers = []
         for row, pairs in enumerate(ranked):

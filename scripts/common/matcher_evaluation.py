@@ -28,7 +28,7 @@ def evaluate_matcher(matcher: Matcher, movies: Dataset, seed: int = 0) -> dict[s
     are not in the table.
 
     Args:
-        matcher: with or without second stages.
+        matcher: with or without a second stage, which is not used where titles are hidden.
         movies: the pool, with the column `poster_text`; each has one poster.
         seed: of intervals, and of the draw of movies that are not in the table.
     """
@@ -38,7 +38,9 @@ def evaluate_matcher(matcher: Matcher, movies: Dataset, seed: int = 0) -> dict[s
     for titles in ("use", "hide"):
         for plots, table in (("all", movies), ("one", first)):
             side = embed_movies(matcher.encoder, table, titles)
-            results[f"titles={titles}, plots={plots}"] = _evaluate(posters, side, matcher.stages.get(titles), seed)
+            results[f"titles={titles}, plots={plots}"] = _evaluate(
+                posters, side, matcher.stage if titles == "use" else None, seed
+            )
     return results
 
 

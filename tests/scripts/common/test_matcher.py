@@ -75,7 +75,10 @@ def test_a_movie_that_is_not_in_the_table_is_not_accepted(matcher):
 def test_hidden_titles_are_not_looked_at(matcher):
     movies = rows(100, 30)
     without = movies.remove_columns("title")
-    assert matcher.match(movies, movies, titles="hide")["similarity"] == matcher.match(movies, without)["similarity"]
+    hidden, titleless = matcher.match(movies, movies, titles="hide"), matcher.match(movies, without)
+    assert hidden["similarity"][:] == titleless["similarity"][:]
+    assert set(hidden["status"]) == {"review"}
+    assert set(hidden["confidence"]) == {None}
 
 
 def test_one_to_one_gives_no_movie_twice(matcher):
