@@ -1,4 +1,4 @@
-"""Whether a file is a poster to train on: it is decoded fully, here, so that it cannot fail later."""
+"""Checks that posters can be decoded, before anything trains on them."""
 
 import warnings
 from collections.abc import Sequence
@@ -15,20 +15,22 @@ from .near_duplicates import Thumbnails, thumbnail
 
 
 def check_posters(images: Dataset, rows: Sequence[int]) -> tuple[dict[int, str], dict[int, Thumbnails]]:
-    """Check the posters of these rows in threads, with a progress bar.
+    """Returns which posters cannot be used, and a thumbnail of each of the others; each is decoded fully, in threads.
 
     Args:
-        images: has a column `image`, not decoded: {"path", "bytes"} or None in each row.
-        rows: the indices to look at.
+        images: a dataset with a column `image` that is not decoded: {"path", "bytes"} or None in each row.
+        rows: the indices of the rows to check.
 
     Returns:
-        The reason of each bad row by its index, and the `thumbnail` of each other.
+        For each bad row, by index, the reason; for each other row, by index, its `thumbnail`.
     """
 
-    def look(row: int) -> str | Thumbnails:
+    def check(row: int) -> str | Thumbnails:
         image = images[row]["image"]
-        if image is None or (image["path"] is None and image["bytes"] is None):
+        if image is None:
             return "no poster"
+        if image["path"] is None and image["bytes"] is None:
+            return "no poster (the image has neither bytes nor a path)"
         try:
             return thumbnail(open_image(Path(image["path"]) if image["bytes"] is None else image["bytes"]))
         except ValueError as error:
@@ -36,7 +38,7 @@ def check_posters(images: Dataset, rows: Sequence[int]) -> tuple[dict[int, str],
 
     with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it becomes the row's reason
-        found = list(tqdm(pool.map(look, rows), "checking posters", len(rows), unit=" posters"))
-    seen = dict(zip(rows, found, strict=True))
-    reasons = {row: what for row, what in seen.items() if isinstance(what, str)}
-    return reasons, {row: what for row, what in seen.items() if not isinstance(what, str)}
+        found = list(tqdm(pool.map(check, rows), "checking posters", len(rows), unit=" posters"))
+    checked = dict(zip(rows, found, strict=True))
+    reasons = {row: result for row, result in checked.items() if isinstance(result, str)}
+    return reasons, {row: result for row, result in checked.items() if not isinstance(result, str)}

@@ -1,4 +1,4 @@
-"""The audit of a catalogue, before anything trains on it: what of validation and test is known from another split."""
+"""The audit of a catalogue: near-duplicates and series that validation and test share with other splits."""
 
 from typing import Any
 
@@ -14,18 +14,19 @@ EXAMPLES = 1000  # of each kind
 
 
 def audit(catalogue: Catalogue) -> dict[str, Any]:
-    """Returns, JSON-ready, which movies of validation and test are known from another split.
+    """Returns, JSON-ready, the leaks between the splits of a catalogue, and its duplicates.
 
-    A leak is a pair of movies in two splits, one of them held out, with nearly the same poster (`near_posters`) or
-    nearly the same plot (`near_plots`), or a series that lies in such splits. Other pairs, within a split or between
-    two that are not held out, are duplicates: in a pool, each has an answer that is counted wrong.
-    A plot that holds its own movie's title is counted and is no leak: the title is on the poster too.
+    A leak is a pair of movies in two splits, of which at least one is held out (validation or test), with nearly the
+    same poster (`near_posters`) or plot (`near_plots`), or a series in two such splits. Other pairs are duplicates: in
+    a pool, the other movie of the pair counts as a wrong answer. A plot that contains its own movie's title is
+    counted but is not a leak, since the title is on the poster too.
 
     Returns:
-        `posters` and `plots`: of `leaks` and of `duplicates` the count of pairs, that of the held-out movies in them,
-        and examples, the likest first, with ids, splits and likeness. `series`: of `leaks` the count of series, and one
-        pair of each. `titles`: per split, how many movies have a title, and of how many of these the first plot
-        holds it, or any. There are `EXAMPLES` of a kind at most, and no title, file name or plot in any of it.
+        `posters` and `plots`: for `leaks` and `duplicates` the count of pairs, the count of held-out movies in them,
+        and examples with ids, splits and likeness, the most similar first. `series`: for `leaks` the count of series,
+        and one pair of each. `titles`: for each split, how many movies have a title, and how many of these have it in
+        their first plot, or in any plot. There are at most `EXAMPLES` examples of a kind, and nothing in the result
+        quotes a title, file name or plot.
 
     Example:
         >>> audit(load_catalogue("my_movies"))["posters"]["leaks"]["count"]  # doctest: +SKIP
@@ -44,7 +45,7 @@ def audit(catalogue: Catalogue) -> dict[str, Any]:
 
 
 def leak_count(found: dict[str, Any]) -> int:
-    """Returns how many leaks, of all kinds together, an `audit` has found."""
+    """Returns the number of leaks of all kinds in the result of `audit`."""
     return sum(found[kind]["leaks"]["count"] for kind in ("posters", "plots", "series"))
 
 

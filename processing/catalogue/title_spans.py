@@ -1,4 +1,4 @@
-"""Where a plot says its movie's title."""
+"""Finds a movie's title in its plots."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ _POSSESSIVE = re.compile(r"['’]s$", re.IGNORECASE)
 _BRACKETS = re.compile(r"\(([^()]*)\)")
 _YEAR_OR_AKA = re.compile(r"\d{4}|^a\.?k\.?a\.?\s+", re.IGNORECASE)
 _ARTICLE = re.compile(r"^(?:the|an?)\s+(?=\S)", re.IGNORECASE)
+# Not scikit-learn's ENGLISH_STOP_WORDS: these hold names and nouns ("bill", "fire", "show") and lack contractions.
 COMMON = frozenset(
     """
     a about above after again against all along also always am among an and another any are around as at away back be
@@ -30,7 +31,7 @@ Span = tuple[int, int]
 
 
 def holds_title(plot: str, title: str) -> bool:
-    """Whether the plot says the whole title, or one that stands in brackets behind it, as `mask_title` finds them.
+    """Returns whether a plot contains the whole title, or another title in brackets after it.
 
     Example:
         >>> holds_title("The MATRIX has him.", "Matrix, The (1999)"), holds_title("A toy tells stories.", "Toy Story")
@@ -41,19 +42,24 @@ def holds_title(plot: str, title: str) -> bool:
 
 
 def title_spans(plot: str, title: str) -> list[Span]:
-    """Where the plot says the title, or a telling word of it; see `processing.data.masking.mask_title`."""
+    """Returns the spans of the title in a plot, and of its distinctive words: four letters or more, not in `COMMON`.
+
+    Example:
+        >>> title_spans("The matrix reloads, says Neo.", "The Matrix Reloaded")
+        [(4, 10)]
+    """
     words = list(WORD.finditer(plot))
     keys = [key(word[0]) for word in words]
     spans: list[Span] = []
     for name in _title_names(title):
         spans += _whole_title_spans(plot, words, name)
-        telling = {part for part in _parts(article_first(name)) if len(part) >= 4 and part not in COMMON}
-        spans += [without_possessive(word) for word, of in zip(words, keys, strict=True) if of in telling]
+        distinctive = {part for part in _parts(article_first(name)) if len(part) >= 4 and part not in COMMON}
+        spans += [without_possessive(word) for word, of in zip(words, keys, strict=True) if of in distinctive]
     return spans
 
 
 def _title_names(title: str) -> list[str]:
-    """The title and those in brackets behind it."""
+    """Returns the title and the other titles in brackets after it."""
     others = [_YEAR_OR_AKA.sub("", other).strip() for other in _BRACKETS.findall(title)]
     return [name for name in (_BRACKETS.sub(" ", title).strip(), *others) if name]
 
@@ -70,7 +76,7 @@ def _whole_title_spans(plot: str, words: list[re.Match[str]], name: str) -> list
 
 
 def _phrase_spans(plot: str, words: list[re.Match[str]], target: str, *, capitals: bool) -> list[Span]:
-    """Where words in a row are, joined, the target: "Spider-Man" is "Spiderman"."""
+    """Returns the spans of consecutive words that give the target when joined: "Spider-Man" matches "spiderman"."""
     spans = []
     for first in range(len(words)):
         joined = ""
@@ -86,11 +92,11 @@ def _phrase_spans(plot: str, words: list[re.Match[str]], target: str, *, capital
 
 
 def without_possessive(word: re.Match[str]) -> Span:
-    """Where a word stands in its text, without a possessive 's."""
+    """Returns the span of a word in its text, without a possessive 's."""
     return word.start(), word.start() + len(_POSSESSIVE.sub("", word[0]))
 
 
 @lru_cache(2**16)
 def key(word: str) -> str:
-    """A word as it is compared: "Amélie's" -> "amelie"."""
+    """Returns the form in which words are compared: "Amélie's" -> "amelie"."""
     return plain(_POSSESSIVE.sub("", word)).replace(" ", "")

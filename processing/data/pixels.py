@@ -1,4 +1,4 @@
-"""Posters as bytes until the model needs them: a quarter of the memory, without a loss."""
+"""An image processor in two steps, so that resized posters stay bytes: a quarter of the memory, without loss."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from processing.posterclip.rgb import to_rgb
 
 
 class PosterPixels:
-    """An image processor in two steps: it resizes and crops each poster, and rescales and normalises whole batches.
+    """An image processor that first resizes and crops each poster, and later rescales and normalises whole batches.
 
     The first step returns bytes. The second looks each byte up in a table of the processor's results for the 256 values
     of each channel, so the two steps give the processor's `pixel_values` to the bit. A processor that cannot be split
     like this does all its work in the first step.
 
     Args:
-        image_processor: of transformers.
+        image_processor: a transformers image processor.
 
     Example:
         >>> from transformers import ViTImageProcessor
@@ -48,7 +48,7 @@ class PosterPixels:
         return torch.stack(channels, dim=1)
 
     def _look_up_table(self) -> Tensor | None:
-        """Returns the result for each byte in each channel, (3, 256); None if the first step does not return bytes."""
+        """Returns the processor's result for each byte by channel, (3, 256); None if step one does not return bytes."""
         levels = torch.arange(256, dtype=torch.uint8).view(16, 16)
         image = Image.fromarray(levels.numpy()).convert("RGB")
         unchanged = {"do_resize": False, "do_center_crop": False}

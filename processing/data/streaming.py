@@ -1,7 +1,7 @@
-"""Training on a catalogue that is larger than the disk: rows are read, checked and drawn as they come.
+"""Training on a catalogue that is larger than the disk: rows are streamed, and checked as they are read.
 
-Nothing is downloaded or decoded as a whole. A process reads one shard after the other, in an order that is drawn for
-each pass, and holds the rows of one shuffle buffer, not decoded.
+Nothing is downloaded or decoded as a whole. Each process reads its shards one after the other, in a new random order
+in each pass, and keeps one shuffle buffer of undecoded rows in memory.
 """
 
 import hashlib
@@ -35,20 +35,20 @@ from .transforms import augment
 
 __all__ = ["MovieStream", "open_stream"]
 
-FRUITLESS_PASSES = 20  # in a row: in one, chance can deal a process nothing but shards without a good row
+FRUITLESS_PASSES = 20  # in a row: in a single pass, a process can by chance get only shards without a good row
 
 logger = logging.getLogger(__name__)
 
 
 def open_stream(source: str, splits: Sequence[str]) -> IterableDataset:
-    """Returns the rows of the named splits, none of them read yet.
+    """Returns the rows of the named splits as a stream, before any is read.
 
-    Where no split of the source has such a name but the rows have a column `split`, it is all of the rows:
-    `MovieStream` takes those that it is to take.
+    If the source lacks one of these splits but its rows have a column `split`, the stream is of all rows, and
+    `MovieStream` selects by that column.
 
     Args:
-        source: a name on the Hub, or a folder of Parquet files or of what else `datasets.load_dataset` streams.
-        splits: their names; without any of its own, a source is one split `train`.
+        source: a name on the Hub, or a folder that `datasets.load_dataset` can stream, such as one of Parquet files.
+        splits: their names; a source without splits is one split `train`.
 
     Raises:
         CatalogueError: it cannot be streamed, or has no such split.
@@ -74,31 +74,31 @@ def open_stream(source: str, splits: Sequence[str]) -> IterableDataset:
 
 
 class MovieStream(TorchIterableDataset):
-    """Poster and plot of one movie after the other, for ever: pass after pass over the rows, each shuffled anew.
+    """An endless stream of the poster and one plot of each movie; each pass over the rows is shuffled anew.
 
-    Each process reads its own shards, each worker of its DataLoader its own part of these, and no row is read by
-    two in one pass; where processes are more than shards, each reads all shards and takes its share of the rows.
-    As nobody comes to an end, nobody waits for a process that has fewer rows.
+    Each process reads its own shards, and each worker of its DataLoader a part of these, so that no row is read twice
+    in a pass. If there are more processes than shards, each process reads all shards and takes its share of the rows.
+    Since the stream does not end, no process waits for another that has fewer rows.
 
-    Shuffling is a function of (seed, pass), and of several plots that of the pass is drawn by (seed, pass, the
-    movie's plots): a run that was interrupted goes on exactly as it would have.
+    Shuffling is a function of (seed, pass), and the plot of a movie with several is a function of (seed, pass, the
+    movie's plots), so an interrupted run continues exactly as it would have.
 
-    An item's `positive_id` has two keys, one of its movie and one of the plot that it shows, as nobody knows all the
-    movies of a stream: items are of the same movie where one of the two is the same, see `losses.positives_by_id`.
+    Not all movies of a stream are known at once, so an item's `positive_id` has two keys, one for its movie and one
+    for its plot: two items are positives if either key is equal, see `losses.positives_by_id`.
 
     Args:
-        rows: as `open_stream` gives them.
-        processor: makes the posters' bytes; `movies` does without.
-        splits: those to take where the rows have a column `split`.
-        plot_columns, image_column: as `load_catalogue` takes them.
+        rows: from `open_stream`.
+        processor: turns posters into bytes; not needed for `movies`.
+        splits: the splits to take, if the rows have a column `split`.
+        plot_columns, image_column: as in `load_catalogue`.
         on_bad_rows: "error" stops at a row that cannot be used; "skip" leaves it out, logs it and counts it.
         seed: of shuffling and draws.
-        augment: whether posters are changed in another way in each pass, by `processing.data.transforms`.
-        mask_names: whether plots are shown without title and names, by `processing.data.masking`.
-        use_poster_text: whether an item also has the text on its poster; a row that does not give it is bad.
-        buffer_size: rows among which is shuffled.
-        process_index: which of the processes this is.
-        processes: how many there are.
+        augment: whether posters are augmented anew in each pass (`processing.data.transforms`).
+        mask_names: whether titles and names are masked in plots (`processing.data.masking`).
+        use_poster_text: whether an item also has the text on its poster; a row without it is bad.
+        buffer_size: the number of rows in the shuffle buffer.
+        process_index: the index of this process.
+        processes: the number of processes.
         workers: of the DataLoader.
 
     Raises:
@@ -165,11 +165,11 @@ Mend it, or leave such rows out with --on_bad_rows skip.
 
     @property
     def bad_rows(self) -> int:
-        """How many rows this process has left out in its first pass so far, prefetched batches included."""
+        """The number of rows that this process has left out so far in its first pass, prefetched batches included."""
         return int(self._bad_rows.sum())
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Items as `PairCollator` takes them, without end."""
+        """Yields items for `PairCollator`, without end."""
         fruitless = 0
         for number in itertools.count():
             fruitless += 1
@@ -180,12 +180,12 @@ Mend it, or leave such rows out with --on_bad_rows skip.
                 raise CatalogueError("no rows are left of the stream: all are bad or of other splits")
 
     def movies(self) -> Dataset:
-        """All movies in the order of the rows, in memory, as a catalogue's split to evaluate on.
+        """Returns all movies in the order of the rows, in memory, as a split of a catalogue to evaluate on.
 
         Its columns are `id`, `image`, `plots` and `poster_text`.
 
         Raises:
-            CatalogueError: a row is bad, or there are not two movies.
+            CatalogueError: a row is bad, or there are fewer than two movies.
         """
         columns = Features({name: MOVIE_FEATURES[name] for name in ("id", "image", "plots", "poster_text")})
         movies = [{name: movie[name] for name in columns} for movie in self._movies(self.rows, log=True)]
@@ -194,12 +194,12 @@ Mend it, or leave such rows out with --on_bad_rows skip.
         return Dataset.from_list(movies, columns)
 
     def report(self) -> dict[str, Any]:
-        """What is read, for the JSON file of a run."""
+        """Returns what is read, for the JSON file of a run."""
         return {"streaming": True, "shards": self.rows.num_shards, "plot_columns": self.columns["plots"]}
 
     def _pass(self, number: int) -> IterableDataset:
-        """The rows of this process, shuffled as all processes shuffle them in this pass."""
-        # A new dataset, and not `set_epoch`: workers share that number, and are not in the same pass.
+        """Returns the rows of this process in a pass, after a shuffle that is the same for all processes."""
+        # A new dataset, not `set_epoch`: workers share the epoch, but are not in the same pass.
         generator = np.random.default_rng([self.seed, number])
         # One shard at a time: several are read by threads, each with a group of rows in memory.
         rows = self.rows.shuffle(generator=generator, buffer_size=self.buffer_size, max_buffer_input_shards=1)
@@ -208,7 +208,7 @@ Mend it, or leave such rows out with --on_bad_rows skip.
         return split_dataset_by_node(rows, self.process_index, self.processes)
 
     def _movies(self, rows: IterableDataset, log: bool) -> Iterator[dict[str, Any]]:
-        """The good rows as movies, with the poster read; `log` says whether bad ones are logged and counted."""
+        """Yields the good rows as movies with their poster; `log` says whether bad rows are logged and counted."""
         worker = get_worker_info()
         for number, row in enumerate(_whole(rows)):
             image = row.pop(self.image)
@@ -240,7 +240,7 @@ Mend it, or leave such rows out with --on_bad_rows skip.
             yield movie
 
     def _pair(self, movie: dict[str, Any], number: int) -> dict[str, Any]:
-        """What a movie shows in a pass, as an item for `PairCollator`."""
+        """Returns a movie's item of a pass, for `PairCollator`."""
         if self.pixels is None:
             raise ValueError("Posters need a processor.")
         content = "\0".join(movie["plots"])
@@ -256,7 +256,7 @@ Mend it, or leave such rows out with --on_bad_rows skip.
 
 
 def _whole(rows: IterableDataset) -> Iterator[dict[str, Any]]:
-    """The rows; a shard that breaks off, or a host that does not answer, is a `CatalogueError`."""
+    """Yields the rows; raises CatalogueError if a shard is truncated or a host does not answer."""
     try:
         yield from rows
     except (OSError, ValueError) as error:
@@ -264,7 +264,7 @@ def _whole(rows: IterableDataset) -> Iterator[dict[str, Any]]:
 
 
 def _content(image: dict[str, Any] | None) -> bytes:
-    """The file of a row's poster; ValueError if there is none."""
+    """Returns the bytes of a row's poster; raises ValueError if there is none."""
     if image is None:
         raise ValueError("no poster")
     if image["bytes"] is not None:
@@ -277,5 +277,5 @@ def _content(image: dict[str, Any] | None) -> bytes:
 
 
 def _key(text: str) -> int:
-    """63 bits that stand for a text."""
+    """Returns a hash of a text, 63 bits."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

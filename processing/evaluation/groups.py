@@ -1,4 +1,4 @@
-"""What part of each genre and of each decade is found: a pool's R@10, movie by movie put into groups."""
+"""R@10 of a pool by genre and by decade."""
 
 from __future__ import annotations
 
@@ -16,27 +16,26 @@ from .retrieval import PoolResult
 
 UNKNOWN = "unknown"
 DECADES = 12  # shown apart; all before them are one group
-FOUND = 10  # what R@10 counts as found
+FOUND = 10  # the k of R@10
 
 Groups = dict[str, dict[str, Any]]
 
 
 def recall_by_group(ranks: Ranks, labels: Sequence[Sequence[str]]) -> Groups:
-    """R@10 of each group, the largest group first and of equal ones in alphabetical order.
+    """Returns R@10 of each group, sorted by size (largest first), then by name.
 
-    A movie counts once in each group that it has a label of; one without labels counts in the group "unknown". The
-    intervals are those of [Wilson 1927](https://doi.org/10.1080/01621459.1927.10502953) at 95 %, which hold for small
-    groups too.
+    A query counts once in each group of its labels, and in the group "unknown" if it has none. The 95 % intervals are
+    those of [Wilson 1927](https://doi.org/10.1080/01621459.1927.10502953), which are valid for small groups.
 
     Args:
-        ranks: (movies,), of each query's best right answer, 1 is best.
-        labels: the labels of each movie.
+        ranks: (queries,), of each query's best right answer, 1 is best.
+        labels: the labels of each query.
 
     Returns:
-        By label: `count` of movies, `R@10` as a share, `interval` [low, high].
+        By label: `count` of queries, `R@10` as a share, `interval` [low, high].
 
     Raises:
-        ValueError: there are not as many labels as ranks.
+        ValueError: the numbers of ranks and labels differ.
 
     Example:
         >>> found = recall_by_group(np.array([1, 30, 10]), [["War"], ["War", "Drama"], []])
@@ -44,7 +43,7 @@ def recall_by_group(ranks: Ranks, labels: Sequence[Sequence[str]]) -> Groups:
         [('War', 2, 0.5), ('Drama', 1, 0.0), ('unknown', 1, 1.0)]
     """
     if len(ranks) != len(labels):
-        raise ValueError(f"{len(ranks)} ranks with labels of {len(labels)} movies: need those of each")
+        raise ValueError(f"{len(ranks)} ranks with labels of {len(labels)} queries: need one each")
     hits: dict[str, list[bool]] = {}
     for hit, own in zip((ranks <= FOUND).tolist(), labels, strict=True):
         for label in dict.fromkeys(own or [UNKNOWN]):
@@ -58,10 +57,9 @@ def recall_by_group(ranks: Ranks, labels: Sequence[Sequence[str]]) -> Groups:
 
 
 def decades(years: Sequence[int | None]) -> list[list[str]]:
-    """The decade of each year as a label, none where there is no year.
+    """Returns the decade of each year as a list of one label, empty without a year.
 
-    Where there are more than twelve decades, all before the last twelve are one group: catalogues reach far back with
-    few movies.
+    If there are more than twelve decades, all before the last twelve share one label, since they hold few movies.
 
     Example:
         >>> decades([1979, 1980, None])
@@ -75,7 +73,7 @@ def decades(years: Sequence[int | None]) -> list[list[str]]:
 
 
 def group_metrics(pool: PoolResult, movies: Dataset) -> dict[str, dict[str, Groups]]:
-    """`recall_by_group` under "genre" and "decade", by direction; genres by size, decades in their order.
+    """Returns `recall_by_group` by "genre" and "decade", then by direction; decades are in the order of time.
 
     Args:
         pool: ranks of posters and of plots.
@@ -96,6 +94,6 @@ def group_metrics(pool: PoolResult, movies: Dataset) -> dict[str, dict[str, Grou
 
 
 def _in_time(label: str) -> tuple[bool, int, bool]:
-    """Puts "before 1900" before "1900s", and "unknown" last."""
+    """Returns a sort key with "before 1900" before "1900s" and "unknown" last."""
     number = re.search(r"\d+", label)
     return label == UNKNOWN, int(number[0]) if number else 0, not label.startswith("before")

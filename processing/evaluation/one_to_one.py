@@ -1,7 +1,7 @@
-"""Matching a pool as a whole, where it is known that every poster has one plot and every plot one poster.
+"""Metrics of a pool that is matched as a whole, given that posters and plots belong together one to one.
 
-That knowledge is more than a query alone has, so these numbers are not those of retrieval: a plot that one poster
-fits best is taken away from the others. Both ways need the whole matrix of scores: at the `LARGEST` pool about 10 GB.
+These metrics use more information than retrieval, so they are not comparable to it: a plot that is assigned to one
+poster is no longer available to the others. Both need the whole matrix of scores, about 10 GB at `LARGEST` movies.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from .retrieval import PoolResult
 Scores = NDArray[np.float64]
 
 LARGEST = 20_000
-NEAR = 1e-9  # scores this near to each other, relatively, tie: a softmax is rounded
+NEAR = 1e-9  # relative difference up to which scores tie: a softmax is rounded
 STEP = 2.0**-24
 
 
 def match_one_to_one(
     image_embeds: Embeddings, text_embeds: Embeddings, image_ids: Ids, text_ids: Ids, scale: float
 ) -> dict[str, Any]:
-    """What a model reaches on a pool that is known to be one-to-one, JSON-ready.
+    """Returns the metrics of a model on a pool that is known to be one-to-one, JSON-ready.
 
-    Scores are S = (1 + cosine) / 2, which `dual_softmax` wants at or above 0; its scale is doubled, so that its
-    softmax is that of scale * cosine.
+    Scores are S = (1 + cosine) / 2, since `dual_softmax` needs scores of at least 0. Its scale is doubled, so that the
+    softmax is over scale * cosine.
 
     Args:
         image_embeds, text_embeds: (n, dim) each, L2-normalised.
         image_ids, text_ids: the movie id of each, in any order.
-        scale: exp(logit_scale), what the model multiplies cosines by.
+        scale: exp(logit_scale), by which the model multiplies cosines.
 
     Returns:
-        Under `dual_softmax` what `PoolResult.summary` gives; under `assignment` the share of right pairs, and what a
-        random assignment reaches. In both a tie counts against the model.
+        Under `dual_softmax` the output of `PoolResult.summary`; under `assignment` the share of right pairs, and that
+        of a random assignment. In both, a tie counts against the model.
 
     Raises:
-        ValueError: the pool is not one-to-one or larger than `LARGEST`, the scale is not above 0, and what
-            `pair_ranks` refuses.
+        ValueError: the pool is not one-to-one or is larger than `LARGEST`, the scale is not above 0, or `pair_ranks`
+            refuses the embeddings.
 
     Example:
         >>> cosines = np.array([[0.8, 0.6], [1.0, 0.0]])  # both posters like the first plot best
@@ -72,14 +72,14 @@ def match_one_to_one(
 
 
 def dual_softmax(scores: Scores, scale: float) -> Scores:
-    """Scores of queries and candidates, weighted by how much each candidate prefers the query to the other queries.
+    """Returns scores weighted by a softmax over the queries, the preference of each candidate for the query.
 
     S'[i, j] = S[i, j] * exp(scale * S[i, j]) / sum over i' of exp(scale * S[i', j]): the prior of the dual softmax of
     [Cheng et al. 2021](https://arxiv.org/abs/2109.04290) (CAMoE). For the other direction give `scores.T`.
 
     Args:
-        scores: (queries, candidates), at or above 0: of two negative ones the less likely would come out higher.
-        scale: of the scores in the softmax, one over its temperature.
+        scores: (queries, candidates), at least 0: weighting would reverse the order of negative scores.
+        scale: of the scores in the softmax, the inverse of its temperature.
 
     Returns:
         (queries, candidates), a new matrix.
@@ -102,16 +102,18 @@ def dual_softmax(scores: Scores, scale: float) -> Scores:
 
 
 def assignment(scores: Scores) -> NDArray[np.intp]:
-    """The candidate of each query where no two share one, so that the scores of the pairs have the largest sum.
+    """Returns the one-to-one assignment of candidates to queries with the largest sum of scores, (n,) columns.
 
-    `scores` is (n, n), between 0 and 1, the right pairs on its diagonal. A tie counts against the model: of all
-    assignments with the largest sum one with the fewest right pairs is taken. For that, scores are rounded to
-    multiples of 2**-24 (a float32 holds no more), so two sums are equal or at least that far apart; and a right pair
-    pays a toll so small that n of them stay below half of it. All numbers are multiples of the toll, and sums of them
-    are exact in float64.
+    A tie counts against the model: of all assignments with the largest sum, the result is one with the fewest right
+    pairs. For this, scores are rounded to multiples of 2**-24 (about the precision of float32), so that two sums are
+    either equal or differ by at least 2**-24, and each right pair costs a penalty that is so small that n penalties
+    stay below half of that. All numbers are multiples of the penalty, so their sums are exact in float64.
 
-    Returns (n,) columns. Solved by scipy's `linear_sum_assignment`
-    ([Crouse 2016](https://doi.org/10.1109/TAES.2016.140952)), in O(n**3) at worst.
+    It is solved by scipy's `linear_sum_assignment` ([Crouse 2016](https://doi.org/10.1109/TAES.2016.140952)), in
+    O(n**3) at worst.
+
+    Args:
+        scores: (n, n), between 0 and 1, with the right pairs on the diagonal.
 
     Example:
         >>> assignment(np.array([[0.8, 0.6], [0.9, 0.1]])).tolist()
@@ -127,10 +129,10 @@ def assignment(scores: Scores) -> NDArray[np.intp]:
 
 
 def pair_orders(image_ids: Ids, text_ids: Ids) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The orders of posters and of plots, (n,) each, in which those of the same movie stand at the same place.
+    """Returns an order of posters and an order of plots, (n,) each, that put each movie's pair at the same index.
 
     Raises:
-        ValueError: an id is repeated or has no partner, or there are more than `LARGEST`.
+        ValueError: an id is repeated or is on one side only, or there are more than `LARGEST` ids.
 
     Example:
         >>> [order.tolist() for order in pair_orders(["a", "b"], ["b", "a"])]
@@ -153,6 +155,6 @@ def pair_orders(image_ids: Ids, text_ids: Ids) -> tuple[NDArray[np.intp], NDArra
 
 
 def _diagonal_ranks(scores: Scores) -> Ranks:
-    """Rank of each row's diagonal: 1 + the others that are as high or higher."""
+    """Returns the rank of the diagonal in each row: 1 + the number of others that score at least as high."""
     right = scores.diagonal()[:, None]
     return np.count_nonzero(scores >= right * (1 - NEAR), axis=1)

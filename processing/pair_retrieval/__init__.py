@@ -1,1 +1,1 @@
-"""Retrieval between two sides by their ids: a metric for `evaluate`, and what the project's own numbers are made of."""
+"""Retrieval metrics between two sides with shared ids: a metric for `evaluate`, and the base of all evaluations."""

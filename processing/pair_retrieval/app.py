@@ -1,4 +1,4 @@
-"""The page of the Space: ranks in, metrics out."""
+"""The page of the Space: it computes metrics from ranks."""
 
 if __name__ == "__main__":
     import json
@@ -9,7 +9,7 @@ if __name__ == "__main__":
     metric = evaluate.load("./pair_retrieval.py")
 
     def compute(ranks: str, ids: str, pool_size: float) -> dict:
-        """The metrics of one direction."""
+        """Returns the metrics of one direction."""
         return metric.compute(predictions=json.loads(ranks), references=json.loads(ids), pool_size=int(pool_size))
 
     inputs = [

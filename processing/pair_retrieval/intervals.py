@@ -1,15 +1,15 @@
 """Confidence intervals of metrics, and of the differences between two models: bootstraps over movies.
 
-Percentile bootstrap ([Efron 1979](https://doi.org/10.1214/aos/1176344552)): movies, which is what ids name, are drawn
-with replacement, as many as there are, 1,000 times; an interval ends at the 2.5 % and 97.5 % quantiles. A movie is
-drawn with all its queries, so both directions see the same draws. Ranks stay those in the whole pool: an interval
-says what other queries would change, not other candidates or another training.
+The percentile bootstrap ([Efron 1979](https://doi.org/10.1214/aos/1176344552)) draws movies (distinct ids) with
+replacement, as many as there are, 1,000 times; an interval ends at the 2.5 % and 97.5 % quantiles. A movie is drawn
+with all its queries, so both directions have the same draws. Ranks stay those in the whole pool: an interval covers
+the choice of queries, not that of candidates or of a training run.
 
-Where R@k or recall@k is exactly 0 or 1, every draw gives the same, and the bootstrap says nothing. The interval is
+If R@k or recall@k is exactly 0 or 1, all draws give the same value, and the bootstrap has no width. The interval is
 then that of [Wilson 1927](https://doi.org/10.1080/01621459.1927.10502953) with movies as trials: 0 to z^2 / (n + z^2),
 or n / (n + z^2) to 1, with z = 1.96 and n movies.
 
-Memory does not grow with the number of draws.
+Memory is constant in the number of draws.
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ def intervals(
 def differences(
     first: Mapping[str, QueryRanks], second: Mapping[str, QueryRanks], ks: Sequence[int] = RECALL_AT, seed: int = 0
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Returns how far a second model is above a first on the same queries, by direction and name.
+    """Returns the differences between two models on the same queries, by direction and name.
 
-    `difference` is second - first; `interval`, [low, high], is of a paired bootstrap: both have the same draws.
+    `difference` is second - first; `interval`, [low, high], is of a paired bootstrap: both models have the same draws.
 
     Raises:
-        ValueError: the two do not hold the same ids, each as often.
+        ValueError: the two do not have the same ids, equally often.
 
     Example:
         >>> first, second = (QueryRanks(RightRanks(np.array(best)), ["a", "b", "c"]) for best in ([3, 6, 4], [1, 1, 1]))
@@ -119,7 +119,7 @@ def _weighted_metrics(
 ) -> NDArray[np.float64]:
     """Returns `retrieval_metrics` of each draw, (draws, metrics).
 
-    `owners` (queries,) says whose each query is, `weights` (draws, movies) how often each movie was drawn.
+    `owners` (queries,) is the index of each query's movie, `weights` (draws, movies) how often each movie was drawn.
     """
     order = np.argsort(ranks.best)
     upto = weights[:, owners[order]].cumsum(axis=1)

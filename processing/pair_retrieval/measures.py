@@ -1,4 +1,4 @@
-"""From ranks to metrics, and what a random order would reach."""
+"""Metrics from ranks, and their expectation under a random order."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ DISCOUNTS = 1 / np.log2(np.arange(2, NDCG_AT + 2))
 
 
 def metric_names(ks: Sequence[int] = RECALL_AT) -> tuple[str, ...]:
-    """The keys of `retrieval_metrics`, in its order."""
+    """Returns the keys of `retrieval_metrics`, in its order."""
     shares = [f"{name}@{k}" for name in ("R", "recall") for k in ks]
     return (*shares, "median_rank", "mean_rank", "MRR", f"nDCG@{NDCG_AT}")
 
 
 def query_values(ranks: RightRanks, ks: Sequence[int] = RECALL_AT) -> dict[str, NDArray[np.float64]]:
-    """What each query adds to a metric that is a mean over queries, (n,) by name: all but the median rank."""
+    """Returns each query's value of the metrics that are means over queries, (n,) by name: all but the median rank."""
     counts = ranks.counts()
 
     def over_answers(value: Any) -> NDArray[np.float64]:
-        """The sum of a function of the rank over a query's right answers."""
+        """Returns the sum of a function of the rank over each query's right answers."""
         further = np.bincount(ranks.queries, weights=value(ranks.further), minlength=len(counts))
         return value(ranks.best) + further
 
@@ -43,7 +43,7 @@ def query_values(ranks: RightRanks, ks: Sequence[int] = RECALL_AT) -> dict[str, 
 
 
 def retrieval_metrics(ranks: RightRanks, pool_size: int, ks: Sequence[int] = RECALL_AT) -> dict[str, float]:
-    """Metrics of one direction.
+    """Returns the metrics of one direction.
 
     R@k is the hit-rate, the share of queries with a right answer among the first k. recall@k is the recall of
     information retrieval, the share of a query's right answers among the first k, as a mean over queries. Both are the
@@ -53,8 +53,8 @@ def retrieval_metrics(ranks: RightRanks, pool_size: int, ks: Sequence[int] = REC
 
     Args:
         ranks: of the right answers, in 1..pool_size.
-        pool_size: the number of candidates. A k beyond it counts the whole pool.
-        ks: where to cut.
+        pool_size: the number of candidates. A larger k counts the whole pool.
+        ks: the cutoffs of R@k and recall@k.
 
     Raises:
         ValueError: there are no ranks, or one lies outside 1..pool_size.
@@ -72,11 +72,18 @@ def retrieval_metrics(ranks: RightRanks, pool_size: int, ks: Sequence[int] = REC
 
 
 def chance(pool_size: int, right_counts: ArrayLike = 1, ks: Sequence[int] = RECALL_AT) -> dict[str, float]:
-    """What a random order of the pool is expected to reach, under the keys of `retrieval_metrics`.
+    """Returns the expected metrics of a random order of the pool, under the keys of `retrieval_metrics`.
 
-    `right_counts`: right answers in the pool, one number or one for each query. Each of them is among the first k
-    with probability min(k, N) / N, which is recall@k. With one right answer R@k is the same, median and mean
-    rank = (N + 1) / 2, MRR = (1 + 1/2 + ... + 1/N) / N. Raises ValueError for a count outside 1..pool_size.
+    With N candidates, each right answer is among the first k with probability min(k, N) / N, which is recall@k. With
+    one right answer, R@k is the same, median and mean rank are (N + 1) / 2, and MRR = (1 + 1/2 + ... + 1/N) / N.
+
+    Args:
+        pool_size: the number of candidates N.
+        right_counts: the number of right answers, for all queries or for each.
+        ks: the cutoffs of R@k and recall@k.
+
+    Raises:
+        ValueError: a count is outside 1..pool_size.
 
     Example:
         >>> round(chance(100)["R@5"], 9), chance(100)["median_rank"]
@@ -107,7 +114,7 @@ def chance(pool_size: int, right_counts: ArrayLike = 1, ks: Sequence[int] = RECA
 def summarise(
     ranks: Mapping[str, RightRanks], pool: Mapping[str, int], ks: Sequence[int] = RECALL_AT
 ) -> dict[str, Any]:
-    """JSON-ready: `pool`, the number of candidates by direction, and `chance`; under each direction its metrics.
+    """Returns, JSON-ready, `pool` and `chance` by direction, and under the name of each direction its metrics.
 
     Raises:
         ValueError: as `retrieval_metrics` and `chance`.
@@ -124,5 +131,5 @@ def summarise(
 
 
 def _ideal_gain(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """What `count` right answers add up to at ranks 1..count."""
+    """Returns the DCG of each number of right answers if they have the first ranks."""
     return np.cumsum(DISCOUNTS)[np.minimum(counts, NDCG_AT) - 1]

@@ -41,7 +41,7 @@ RANKS = "ranks"
 
 
 class PairRetrieval(evaluate.Metric):
-    """`DESCRIPTION` and `INPUTS` say what it computes, and from what; `evaluate.load` makes one.
+    """A metric for `evaluate`; `DESCRIPTION` says what it computes, `INPUTS` its arguments.
 
     Example:
         >>> metric = PairRetrieval()
@@ -62,16 +62,19 @@ class PairRetrieval(evaluate.Metric):
         )
 
     def compute(self, *, predictions: Any = None, references: Any = None, **kwargs: Any) -> dict[str, Any] | None:
-        """Ranks go through `evaluate`'s own store, which can be filled in batches; embeddings, of two lengths, do not.
+        """Returns the metrics, see `INPUTS`.
+
+        Ranks are stored by `evaluate`, which can add them in batches; embeddings are not, since the two sides can have
+        different lengths.
 
         Raises:
-            ValueError: as `pair_ranks` and `right_ranks`; a k is not in 1..pool; a baseline does not hold the same
-                queries, each with as many right answers; something is missing or not known.
+            ValueError: as `pair_ranks` and `right_ranks`; a k is not in 1..pool; a baseline does not have the same
+                queries with equally many right answers; an argument is missing or unknown.
         """
         if predictions is None and references is None and "image_embeds" in kwargs:
             _check_names(kwargs, ("image_embeds", "text_embeds", "image_ids", "text_ids"), ("baseline", "ks", "seed"))
             return of_embeddings(**kwargs)
-        # Checked here: `evaluate` rounds what it stores, and has thrown away its batches when it calls `_compute`.
+        # Checked here, since `evaluate` rounds what it stores and deletes its batches before it calls `_compute`.
         _check_names(kwargs, ("pool_size",), ("baseline", "ks", "seed"))
         size = kwargs["pool_size"]
         if not is_whole(size) or size < 1:
@@ -85,7 +88,7 @@ class PairRetrieval(evaluate.Metric):
         return super().compute(predictions=predictions, references=references, **kwargs)
 
     def add_batch(self, *, predictions: Any = None, references: Any = None, **kwargs: Any) -> None:
-        """As in `evaluate`; ValueError for what are no ranks or ids, of which nothing is kept."""
+        """Adds a batch as in `evaluate`; raises ValueError, and adds nothing, if ranks or ids are not valid."""
         self._check(predictions, references)
         super().add_batch(predictions=predictions, references=references, **kwargs)
 
@@ -126,7 +129,7 @@ def of_embeddings(
     ks: Sequence[int] = RECALL_AT,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Both ways from embeddings, see `INPUTS`."""
+    """Returns the metrics of both directions from embeddings, see `INPUTS`."""
     ids = dict(zip(DIRECTIONS, (image_ids, text_ids), strict=True))
     pool = dict(zip(DIRECTIONS, (len(text_ids), len(image_ids)), strict=True))
     ranks = pair_ranks(image_embeds, text_embeds, image_ids, text_ids)
@@ -147,16 +150,16 @@ def _results(
     ks: Sequence[int],
     seed: int,
 ) -> dict[str, Any]:
-    judged = {name: QueryRanks(found, ids[name]) for name, found in ranks.items()}
-    results = {**summarise(ranks, pool, ks), "intervals": intervals(judged, ks, seed)}
+    second = {name: QueryRanks(found, ids[name]) for name, found in ranks.items()}
+    results = {**summarise(ranks, pool, ks), "intervals": intervals(second, ks, seed)}
     if before is not None:
         first = {name: QueryRanks(found, ids[name]) for name, found in before.items()}
-        results["differences"] = differences(first, judged, ks, seed)
+        results["differences"] = differences(first, second, ks, seed)
     return results
 
 
 def _checked(ks: Any, pool: int) -> tuple[int, ...]:
-    """Where to cut; ValueError for what is none in 1..pool."""
+    """Returns the cutoffs; raises ValueError unless all are integers in 1..pool."""
     listed = tuple(ks) if isinstance(ks, Iterable) else ()
     if not listed or not all(is_whole(k) and 1 <= k <= pool for k in listed):
         raise ValueError(f"ks must be whole numbers in 1..{pool} (the pool), got {ks!r}")
@@ -171,7 +174,7 @@ def _check_names(given: Mapping[str, Any], needed: Sequence[str], allowed: Seque
 
 
 def _of(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function says of arguments that were given by this name."""
+    """Returns the function's result; its ValueError gets the name of the argument in front."""
     try:
         return function(*arguments)
     except ValueError as error:

@@ -1,6 +1,6 @@
-"""From the embeddings of two sides to the ranks of all right answers, in both directions at once.
+"""Ranks of all right answers from the embeddings of two sides, in both directions at once.
 
-One rule everywhere: similarity is the dot product of L2-normalised embeddings, an answer is right when it has
+Everywhere, similarity is the dot product of L2-normalised embeddings, an answer is right when it has
 the query's id, and a tie counts against the model.
 """
 
@@ -26,8 +26,8 @@ NONE = np.empty(0, dtype=np.int64)
 class RightRanks(NamedTuple):
     """Ranks of the right answers of n queries, 1 is best.
 
-    The j-th best right answer of a query has rank j + the wrong ones that score at least as high, so ranks of one
-    query differ.
+    The j-th best right answer of a query has rank j + the number of wrong answers that score at least as high, so all
+    ranks of a query differ.
 
     Args:
         best: (n,) int64, of each query's best right answer.
@@ -44,16 +44,16 @@ class RightRanks(NamedTuple):
     queries: NDArray[np.int64] = NONE
 
     def counts(self) -> NDArray[np.int64]:
-        """Right answers of each query, (n,)."""
+        """Returns the number of right answers of each query, (n,)."""
         return 1 + np.bincount(self.queries, minlength=len(self.best))
 
 
 def right_ranks(lists: Sequence[Sequence[int]], pool_size: int | None = None) -> RightRanks:
-    """Ranks that are given query by query, in any order.
+    """Returns `RightRanks` from the ranks of each query, which may be in any order.
 
     Raises:
-        ValueError: there is no query, or one has no rank, one of them twice, or what is no whole number from 1 on, to
-            pool_size if that is given.
+        ValueError: there is no query, or a query has no ranks, the same rank twice, or one that is not an integer in
+            1..pool_size.
 
     Example:
         >>> right_ranks([[4, 1], [7]], pool_size=10).best.tolist()
@@ -74,29 +74,29 @@ def right_ranks(lists: Sequence[Sequence[int]], pool_size: int | None = None) ->
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a value is an integer, of Python or NumPy."""
+    """Returns whether a value is an integer, of Python or NumPy."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def pair_ranks(
     image_embeds: Embeddings, text_embeds: Embeddings, image_ids: Ids, text_ids: Ids
 ) -> dict[str, RightRanks]:
-    """Ranks of all right answers: of each image among all texts, and of each text among all images.
+    """Returns the ranks of all right answers: of each image among all texts, and of each text among all images.
 
-    Each score is computed once, for both directions, in tiles: beyond a float64 copy of the embeddings, memory grows
-    with the right pairs alone. A movie with many right answers costs a comparison of its rows for each of them.
+    Each score is computed once, for both directions, in tiles. Besides a float64 copy of the embeddings, memory is
+    linear in the number of right pairs. Each further right answer of a query costs one more comparison of its scores.
 
     Args:
-        image_embeds, text_embeds: (n_images, dim) and (n_texts, dim), L2-normalised; norms may be off by 1 %, as half
-            precision leaves them, and are not mended.
-        image_ids, text_ids: one id a row, integers or strings; repeats are allowed on both sides.
+        image_embeds, text_embeds: (n_images, dim) and (n_texts, dim), L2-normalised; norms may be off by 1 %, as in
+            half precision, and are not corrected.
+        image_ids, text_ids: one id for each row, integers or strings; ids may repeat on both sides.
 
     Returns:
         By direction.
 
     Raises:
-        ValueError: an empty side, NaN, inf, an embedding whose norm is not 1, shapes or kinds of ids that do not fit,
-            an id that only one side has.
+        ValueError: a side is empty, an embedding has NaN, inf or a norm that is not 1, shapes or types of ids do not
+            fit, or an id is on one side only.
 
     Example:
         >>> found = pair_ranks(np.eye(3), np.eye(3)[[0, 2, 1]], [7, 8, 9], [7, 8, 9])  # texts swapped; 0 ties with 0
@@ -150,7 +150,7 @@ class _Direction:
         self.reached = [np.zeros(len(index), dtype=np.int64) for index in self.index]
 
     def ranks(self) -> RightRanks:
-        """What the counts come to."""
+        """Returns the ranks that follow from the counts."""
         reached = np.concatenate(self.reached)[np.argsort(np.concatenate(self.index))]
         place = np.arange(len(self.queries)) - self.first[self.queries]
         starts = (place == 0) | (np.diff(self.scores, prepend=np.nan) != 0)  # of right answers with equal scores
@@ -161,7 +161,7 @@ class _Direction:
 
 
 def _count(images: NDArray[np.float64], texts: NDArray[np.float64], down: _Direction, across: _Direction) -> None:
-    """Compare every score with the thresholds of its row and of its column."""
+    """Compares every score with the thresholds of its row and of its column, and counts those that reach them."""
     height, width = TILE
     scores_buffer, hits_buffer = np.empty(height * width), np.empty(height * width, dtype=np.bool_)
     for top in range(0, len(images), height):
@@ -189,7 +189,7 @@ def _count(images: NDArray[np.float64], texts: NDArray[np.float64], down: _Direc
 
 
 def score_blocks(queries: Embeddings, candidates: Embeddings) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Yield (rows, scores of these rows against all candidates), scores (rows, n_candidates), exact in float64.
+    """Yields (rows, scores of these rows against all candidates), scores (rows, n_candidates), exact in float64.
 
     Embeddings and errors are as in `pair_ranks`. Scores are multiples of 2**-52 and do not depend on the blocks.
     """
@@ -202,7 +202,7 @@ def score_blocks(queries: Embeddings, candidates: Embeddings) -> Iterator[tuple[
 
 
 def normalised(embeds: Embeddings, name: str) -> NDArray[np.float64]:
-    """The embeddings on the grid of `on_grid`; ValueError, with their name, unless they are as in `pair_ranks`."""
+    """Returns embeddings rounded by `on_grid`; raises ValueError, with their name, if `pair_ranks` refuses them."""
     try:
         array = np.asarray(embeds)
     except (RuntimeError, TypeError, ValueError) as error:
@@ -220,12 +220,12 @@ def normalised(embeds: Embeddings, name: str) -> NDArray[np.float64]:
 
 
 def on_grid(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Numbers of unit vectors rounded, in place, to multiples of 2**-26, so that the vectors' products are exact.
+    """Rounds the numbers of unit vectors, in place, to multiples of 2**-26, so that the vectors' products are exact.
 
-    BLAS sums in an order that depends on a row's place: in float32 equal vectors score up to 1e-7 apart, and
-    ties are lost. On the grid products are multiples of 2**-52 and, with unit norms, every partial sum is
-    below 2, so float64 holds them all without rounding, in any order. A number moves by 2**-27 at most, which
-    is less than a float32 dot product loses.
+    BLAS sums in an order that depends on the row's position: in float32, scores of equal vectors differ by up to 1e-7,
+    and ties are lost. Products of rounded numbers are multiples of 2**-52 and, with unit norms, every partial sum is
+    below 2, so float64 represents them exactly in any order. A number changes by at most 2**-27, which is less than
+    the rounding error of a float32 dot product.
     """
     numbers *= GRID
     np.rint(numbers, out=numbers)
@@ -234,13 +234,13 @@ def on_grid(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def check_dimensions(left: Embeddings, right: Embeddings, left_name: str, right_name: str) -> None:
-    """ValueError where two sides cannot be compared."""
+    """Raises ValueError if two sides have different dimensions."""
     if left.shape[1] != right.shape[1]:
         raise ValueError(f"{left_name} have {left.shape[1]} dimensions, {right_name} {right.shape[1]}")
 
 
 def id_codes(query_ids: Ids, candidate_ids: Ids) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Both sides' ids as small integers, equal where the ids are equal."""
+    """Returns the ids of both sides as small integers, equal where the ids are equal."""
     for ids in (query_ids, candidate_ids):
         if not isinstance(ids, np.ndarray) and len(kinds_of := {type(each) for each in ids}) > 1:
             named = " and ".join(sorted(kind.__name__ for kind in kinds_of))

@@ -44,5 +44,5 @@ def test_early_decades_are_one_group_where_there_are_many():
 
 
 def test_labels_must_be_those_of_the_ranks():
-    with pytest.raises(ValueError, match="2 ranks with labels of 1 movies"):
+    with pytest.raises(ValueError, match="2 ranks with labels of 1 queries"):
         recall_by_group(np.array([1, 2]), [["War"]])

@@ -2,7 +2,7 @@ import io
 import tarfile
 
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, List, load_dataset
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, List, Value, load_dataset
 
 from processing.catalogue.catalogue import CatalogueError, load_catalogue
 from processing.catalogue.fingerprints import fingerprint
@@ -97,6 +97,24 @@ class TestImageColumns:
         found = self.read(tmp_path, "posters", [[cell, cell], []])
         assert [row.fields["id"] for row in found.rows] == ["a", "a", "b"]
         assert [image is None or image["bytes"] is None for image in found.images["image"]] == [False, False, True]
+
+    def test_of_lists_of_type_image(self, tmp_path):
+        content = poster(tmp_path / "images" / "1.jpg").read_bytes()
+        cells = [[{"bytes": content, "path": None}]] * 2
+        features = Features(images=List(Image()), plot=Value("string"))
+        Dataset.from_dict({"images": cells, "plot": ["A plot.", "Another."]}, features).to_parquet(
+            tmp_path / "m.parquet"
+        )
+        found = read_source(str(tmp_path / "m.parquet"))
+        assert [image["bytes"] for image in found.images["image"]] == [content] * 2
+
+    def test_of_lists_of_empty_images_say_so(self, tmp_path):
+        cells = [[{"bytes": None, "path": None}]] * 2
+        columns = {"images": cells, "plot": ["A plot.", "Another."]}
+        features = Features(images=List(Image(decode=False)), plot=Value("string"))
+        Dataset.from_dict(columns, features).to_parquet(tmp_path / "movies.parquet")
+        with pytest.raises(CatalogueError, match=r"no poster \(the image has neither bytes nor a path\)"):
+            load_catalogue(str(tmp_path / "movies.parquet"))
 
     def test_of_paths_are_relative_to_the_file(self, tmp_path):
         poster(tmp_path / "images" / "1.jpg")
