@@ -51,11 +51,8 @@ def write_space(folder: Path, encoder: FeatureEncoder, catalogue: Catalogue) -> 
         catalogue: with poster text, if the model uses it.
 
     Raises:
-        ValueError: the folder is not empty.
         OSError: it cannot be written.
     """
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise ValueError(f"{folder} is not empty: name a new folder for the Space.")
     complete, folder = folder, folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     (folder / METADATA).parent.joinpath("posters").mkdir(parents=True)
@@ -79,6 +76,16 @@ def write_space(folder: Path, encoder: FeatureEncoder, catalogue: Catalogue) -> 
     folder.replace(complete)
 
 
+def check_is_new(folder: Path) -> None:
+    """Checks that a folder holds nothing yet.
+
+    Raises:
+        ValueError: the folder is not empty.
+    """
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise ValueError(f"{folder} is not empty: name a new folder for the Space.")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Embed the catalogue, then write the Space or serve the app."""
     quiet_libraries()
@@ -86,7 +93,9 @@ def main(arguments: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.space or Path(temporary, "space")
         try:
-            if not options.space:
+            if options.space:
+                check_is_new(options.space)
+            else:
                 require_extra("app", "gradio")
             model, processor = load_model(rest.model)
             catalogue = data.load()

@@ -86,12 +86,13 @@ def test_a_space_needs_nothing_of_the_clone(space, matcher, tmp_path):
 
 
 def test_a_space_is_not_written_over_something(space):
+    """Which is said before the model and the catalogue are looked at."""
     with pytest.raises(SystemExit, match="is not empty"):
-        app.main([str(space / "model"), "--catalogue", str(space / "catalogue"), "--space", str(space)])
+        app.main(["nowhere", "--catalogue", "nowhere", "--space", str(space)])
 
 
 def test_a_space_is_whole_or_absent(space, tmp_path, monkeypatch):
-    command = [str(space / "model"), "--catalogue", str(space / "catalogue"), "--space", str(tmp_path / "new")]
+    command = [str(space / "model"), "--catalogue", str(space.parent / "movies"), "--space", str(tmp_path / "new")]
     with monkeypatch.context() as full:
         full.setattr(app.json, "dumps", lambda *_, **__: (_ for _ in ()).throw(OSError("No space left on device")))
         with pytest.raises(SystemExit, match="No space left"):
