@@ -52,7 +52,7 @@ test-lowest: ## run the fast tests with the lowest versions that pyproject.toml 
 	.venv-lowest/bin/pip install --quiet --constraint constraints.txt torch
 	sed -nE '/^dependencies/,/^dev/s/^ +"([A-Za-z0-9_.-]+)>=([0-9.]+).*/\1==\2/p' pyproject.toml | grep -v '^torch==' | sort -u > .venv-lowest/lowest.txt
 	.venv-lowest/bin/pip install --quiet --constraint .venv-lowest/lowest.txt --editable '.[demo,dev]'
-	.venv-lowest/bin/python -m pytest -m 'not slow'
+	.venv-lowest/bin/python -m pytest -m 'not slow and not browser'
 
 check: install ## lint, formatting, types
 	$(BIN)/ruff check .

@@ -1,3 +1,4 @@
+import gc
 import os
 import shutil
 import tempfile
@@ -34,6 +35,11 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=found, args=flags)
         yield browser
         browser.close()
+
+
+def pytest_collection_finish():
+    """Leaves what is imported out of garbage collections: Trainer runs several in each training."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -19,50 +19,12 @@ import hashlib
 import json
 import re
 import threading
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
 
-USERS = {"hf_ann": "ann", "hf_bob": "bob"}  # by their tokens
-LFS = (".safetensors", ".png", ".jpg")
-
-
-@dataclass(frozen=True)
-class Commit:
-    oid: str
-    title: str
-    files: dict[str, bytes]
-
-
-@dataclass
-class Repo:
-    kind: str
-    name: str
-    private: bool
-    branches: dict[str, list[Commit]] = field(default_factory=dict)
-
-    def commit(self, branch, title, files, parents):
-        content = repr((branch, title, sorted(files.items()), [parent.oid for parent in parents]))
-        self.branches[branch] = [*parents, Commit(hashlib.sha1(content.encode()).hexdigest(), title, files)]
-        return self.branches[branch][-1]
-
-    def find(self, revision):
-        """The commit of a branch or an id; None, where there is none."""
-        if revision in self.branches:
-            return self.branches[revision][-1]
-        commits = [commit for branch in self.branches.values() for commit in branch]
-        return next((commit for commit in commits if commit.oid == revision), None)
-
-
-@dataclass
-class Fault:
-    method: str
-    path: str
-    does: int | str  # an error's status, "cut" or "lose"
-    headers: dict[str, str]
-    times: int
+from tests.hub_repositories import LFS, USERS, Fault, Refused, Repo, etag, listing
 
 
 class Hub(ThreadingHTTPServer):
@@ -79,49 +41,27 @@ class Hub(ThreadingHTTPServer):
     def handle_error(self, request, client_address):
         """A client that hangs up is no news."""
 
-    def fail(self, method, path, status, times=1, **headers):
+    def fail(self, method, path, status, **headers):
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.faults.append(Fault(method, path, status, headers, times))
+        self.faults.append(Fault(method, path, status, headers))
 
-    def cut(self, method, path, times=1):
-        self.faults.append(Fault(method, path, "cut", {}, times))
+    def cut(self, method, path):
+        self.fail(method, path, "cut")
 
-    def lose(self, method, path, times=1):
-        self.faults.append(Fault(method, path, "lose", {}, times))
+    def lose(self, method, path):
+        self.fail(method, path, "lose")
 
     def fault(self, method, path):
         with self.lock:
             for fault in self.faults:
-                if fault.times and fault.method == method and re.search(fault.path, path):
-                    fault.times -= 1
+                if fault.is_ahead and fault.method == method and re.search(fault.path, path):
+                    fault.is_ahead = False
                     return fault
         return None
 
     def commits(self, name, kind="model", branch="main"):
         """What was pushed; the first commit of every repository is the Hub's own."""
         return self.repos[kind, name].branches[branch][1:]
-
-
-def etag(path, content):
-    """As git names a file, or LFS if it goes there."""
-    if path.endswith(LFS):
-        return hashlib.sha256(content).hexdigest()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-def entry(path, content):
-    found = {"type": "file", "path": path, "size": len(content), "oid": etag(path, content)}
-    if path.endswith(LFS):
-        found["lfs"] = {"oid": found["oid"], "size": len(content), "pointerSize": 130}
-    return found
-
-
-class Refused(Exception):
-    """An answer that ends the request."""
-
-    def __init__(self, status, code="", message="", **body):
-        self.status, self.body = status, {"error": message or code, **body}
-        self.headers = {"X-Error-Code": code, "X-Error-Message": message or code}
 
 
 KIND, NAME = r"(?P<kind>model|dataset|space)s", r"(?P<name>[^/]+/[^/]+)"
@@ -169,8 +109,7 @@ class Handler(BaseHTTPRequestHandler):
         self.loses = fault is not None and fault.does == "lose"
         try:
             if fault and not self.loses:
-                self.send(fault.does, {"error": "ordered by a test"}, fault.headers)
-                return
+                return self.send(fault.does, {"error": "ordered by a test"}, fault.headers)
             method = "GET" if self.command == "HEAD" else self.command
             for verb, route, name in ROUTES:
                 if verb == method and (found := re.fullmatch(route, path)):
@@ -203,8 +142,6 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(content[: len(content) // 2] if self.loses else content)
         self.close_connection = self.close_connection or self.loses
 
-    # Who asks, and for what.
-
     def user(self):
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if token and token not in USERS:
@@ -224,8 +161,6 @@ class Handler(BaseHTTPRequestHandler):
         if found := repo.find(revision or "main"):
             return found
         raise Refused(404, "RevisionNotFound", f"Invalid rev id: {revision}")
-
-    # What there is, in the order of ROUTES.
 
     def whoami(self):
         if user := self.user():
@@ -363,17 +298,3 @@ class Handler(BaseHTTPRequestHandler):
         part = content[first : last + 1]
         headers |= {"Content-Length": str(len(part)), "Content-Range": f"bytes {first}-{last}/{len(content)}"}
         return 206, part, headers
-
-
-def listing(files, folder, recursive):
-    """The entries of a tree: files, and the folders that they lie in."""
-    found = {}
-    for path, content in files.items():
-        if path.startswith(folder):
-            parts = path.removeprefix(folder).split("/")
-            for depth in range(1, len(parts) if recursive else min(len(parts), 2)):
-                place = folder + "/".join(parts[:depth])
-                found[place] = {"type": "directory", "path": place, "oid": hashlib.sha1(place.encode()).hexdigest()}
-            if recursive or len(parts) == 1:
-                found[path] = entry(path, content)
-    return list(found.values())

@@ -1,5 +1,6 @@
 """Sections of the benchmark about frozen encoders: features from a cache, the field's way, encoding."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,8 +52,7 @@ def cache(setup: Setup, batch: int = 256, few: int = 64) -> Section:
             }
 
     trial = run(setup.part(few), {"none": 2, "cold": 2, "warm": 2}, setup.batch)
-    none, *others = (weights for _, weights in trial.values())
-    same = all(torch.equal(weight, other[name]) for other in others for name, weight in none.items())
+    same = all_equal([weights for _, weights in trial.values()])
     result = run(setup.movies, {"none": 1, "cold": EPOCHS, "warm": EPOCHS}, batch)
     taken = {name: time for name, (time, _) in result.items()}
     taken["none"] *= EPOCHS
@@ -74,6 +74,17 @@ def cache(setup: Setup, batch: int = 256, few: int = 64) -> Section:
         "note": f"After 2 epochs of {len(setup.part(few))} movies, all weights of the three are "
         + ("equal to the bit." if same else "NOT equal."),
     }
+
+
+def all_equal(runs: Sequence[dict[str, Tensor]]) -> bool:
+    """Returns whether the weights of all runs are equal to the bit.
+
+    Example:
+        >>> all_equal([{"bias": torch.zeros(2)}] * 3), all_equal([{"bias": torch.zeros(2)}, {"bias": torch.ones(2)}])
+        (True, False)
+    """
+    first, *others = runs
+    return all(torch.equal(weight, other[name]) for other in others for name, weight in first.items())
 
 
 def train_frozen(

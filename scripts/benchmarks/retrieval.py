@@ -124,12 +124,37 @@ def measured(evaluator: str, folder: Path) -> tuple[float, int, HitRates]:
     return seconds, kilobytes("/proc/self/status", "VmHWM") - before, hit_rates
 
 
-def retrieval(sizes: Sequence[int], matrix_sizes: Sequence[int]) -> Section:
-    """Runs each evaluator in a process of its own: at `sizes` all but the full matrix, at `matrix_sizes` all.
+def compared(movies: int, found: dict[str, tuple[float, int, HitRates]]) -> list[dict[str, Any]]:
+    """Returns a row for each evaluator, beside this project.
+
+    Args:
+        movies: in the pool.
+        found: what `measured` returns, by evaluator; one of them is this project.
 
     Raises:
-        RuntimeError: hit rates of two evaluators on the same embeddings are more than `NEAR` apart.
+        RuntimeError: hit rates of an evaluator are more than `NEAR` from those of this project.
     """
+    own, rows = found[OURS], []
+    for evaluator, (seconds, peak, hit_rates) in found.items():
+        apart = max(np.abs(np.subtract(hit_rates[way], own[2][way])).max() for way in DIRECTIONS)
+        if apart > NEAR:
+            raise RuntimeError(f"{evaluator} and {OURS} disagree at {movies} movies: {hit_rates}, {own[2]}")
+        rows.append(
+            {
+                "evaluator": evaluator,
+                "movies": movies,
+                "seconds": seconds,
+                "times our seconds": seconds / own[0],
+                "MB beyond the embeddings": peak / 1e6,
+                **{f"R@{k}, %": 100 * rate for k, rate in zip(RECALL_AT, hit_rates[DIRECTIONS[0]], strict=True)},
+                "R@k apart from ours": float(apart),
+            }
+        )
+    return rows
+
+
+def retrieval(sizes: Sequence[int], matrix_sizes: Sequence[int]) -> Section:
+    """Runs each evaluator in a process of its own: at `sizes` all but the full matrix, at `matrix_sizes` all."""
     rows: list[dict[str, Any]] = []
     for movies in sorted({*sizes, *matrix_sizes}):
         evaluators = [name for name in EVALUATORS if name != "full matrix" or movies in matrix_sizes]
@@ -140,22 +165,7 @@ def retrieval(sizes: Sequence[int], matrix_sizes: Sequence[int]) -> Section:
             for evaluator in evaluators:
                 with ProcessPoolExecutor(1, get_context("spawn"), quiet_libraries) as process:
                     found[evaluator] = process.submit(measured, evaluator, Path(folder)).result()
-        own = found[OURS]
-        for evaluator, (seconds, peak, hit_rates) in found.items():
-            apart = max(np.abs(np.subtract(hit_rates[way], own[2][way])).max() for way in DIRECTIONS)
-            if apart > NEAR:
-                raise RuntimeError(f"{evaluator} and {OURS} disagree at {movies} movies: {hit_rates}, {own[2]}")
-            rows.append(
-                {
-                    "evaluator": evaluator,
-                    "movies": movies,
-                    "seconds": seconds,
-                    "times our seconds": seconds / own[0],
-                    "MB beyond the embeddings": peak / 1e6,
-                    **{f"R@{k}, %": 100 * rate for k, rate in zip(RECALL_AT, hit_rates[DIRECTIONS[0]], strict=True)},
-                    "R@k apart from ours": float(apart),
-                }
-            )
+        rows += compared(movies, found)
     return {
         "title": "Evaluation of a pool of one poster and one plot a movie, 128 dimensions, both directions",
         "settings": {"sizes": list(sizes), "matrix_sizes": list(matrix_sizes), "cosine": COSINE},

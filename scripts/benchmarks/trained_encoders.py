@@ -1,6 +1,6 @@
 """Sections of the benchmark about encoders that train: the gradient cache, frozen blocks, padding."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -35,43 +35,6 @@ from scripts.common.command_line import quiet_libraries
 USABLE = 0.7  # of the available memory
 
 
-def gradient_cache(setup: Setup) -> Section:
-    """Measures memory and time of a step of encoders that train in full, with and without chunks."""
-    rows = []
-    for chunk_size in (None, setup.chunk_size):
-        peaks: dict[int, int] = {}
-        before = 0
-        for pairs in setup.pairs:
-            row: dict[str, Any] = {
-                "batch, pairs": pairs,
-                "chunk, pairs": chunk_size or "none",
-                "peak memory, MB": "-",
-                "times the first row's": "-",
-                "seconds per pair": "-",
-                "how": "1 step",
-            }
-            rows.append(row)
-            if chunk_size is None and peaks:
-                expected = expected_peak(before, peaks, pairs)
-                if expected > USABLE * available_memory():
-                    row["how"] = f"does not fit: {expected / 1e6:,.0f} MB expected"
-                    continue
-            # A process of its own: memory that was once taken counts in its peak.
-            with ProcessPoolExecutor(1, get_context("spawn"), quiet_libraries) as process:
-                step = process.submit(one_step, setup, pairs, chunk_size).result()
-            before, peaks[pairs] = step.before, step.peak
-            row["peak memory, MB"] = step.peak / 1e6
-            row["times the first row's"] = row["peak memory, MB"] / rows[0]["peak memory, MB"]
-            row["seconds per pair"] = step.seconds / pairs
-    return {
-        "title": f"Gradient cache: {shapes(setup.small)}, trained in full with AdamW",
-        "settings": {"pairs": list(setup.pairs), "chunk_size": setup.chunk_size},
-        "rows": rows,
-        "note": "Memory is that of the whole process, or of the GPU. A step of two pairs comes before, so the "
-        "optimizer's state is there in every row.",
-    }
-
-
 @dataclass
 class Step:
     """One training step: bytes before it and at its peak, and its seconds, posters already read."""
@@ -79,6 +42,59 @@ class Step:
     before: int
     peak: int
     seconds: float
+
+
+def gradient_cache(setup: Setup) -> Section:
+    """Measures memory and time of a step of encoders that train in full, with and without chunks."""
+
+    def step(pairs: int, chunk_size: int | None) -> Step:
+        # A process of its own: memory that was once taken counts in its peak.
+        with ProcessPoolExecutor(1, get_context("spawn"), quiet_libraries) as process:
+            return process.submit(one_step, setup, pairs, chunk_size).result()
+
+    return {
+        "title": f"Gradient cache: {shapes(setup.small)}, trained in full with AdamW",
+        "settings": {"pairs": list(setup.pairs), "chunk_size": setup.chunk_size},
+        "rows": step_rows(setup.pairs, setup.chunk_size, step, USABLE * available_memory()),
+        "note": "Memory is that of the whole process, or of the GPU. A step of two pairs comes before, so the "
+        "optimizer's state is there in every row.",
+    }
+
+
+def step_rows(
+    batches: Sequence[int], chunk_size: int, step: Callable[[int, int | None], Step], memory: float
+) -> list[dict[str, Any]]:
+    """Returns a row for each batch size without chunks, then for each with them.
+
+    Args:
+        batches: pairs in a batch, ascending.
+        chunk_size: pairs in the encoders at a time.
+        step: measures a step of so many pairs, in chunks of so many or whole.
+        memory: bytes; a whole batch that is expected to need more is not tried.
+    """
+    rows: list[dict[str, Any]] = []
+    for chunk in (None, chunk_size):
+        peaks: dict[int, int] = {}
+        before = 0
+        for pairs in batches:
+            row: dict[str, Any] = {
+                "batch, pairs": pairs,
+                "chunk, pairs": chunk or "none",
+                "peak memory, MB": "-",
+                "times the first row's": "-",
+                "seconds per pair": "-",
+                "how": "1 step",
+            }
+            rows.append(row)
+            if chunk is None and peaks and (expected := expected_peak(before, peaks, pairs)) > memory:
+                row["how"] = f"does not fit: {expected / 1e6:,.0f} MB expected"
+                continue
+            taken = step(pairs, chunk)
+            before, peaks[pairs] = taken.before, taken.peak
+            row["peak memory, MB"] = taken.peak / 1e6
+            row["times the first row's"] = row["peak memory, MB"] / rows[0]["peak memory, MB"]
+            row["seconds per pair"] = taken.seconds / pairs
+    return rows
 
 
 def one_step(setup: Setup, pairs: int, chunk_size: int | None) -> Step:

@@ -5,6 +5,7 @@ import pytest
 from huggingface_hub import constants
 from PIL import Image
 
+from scripts.hub.staging import stage_model
 from tests.hub import Hub
 from tests.tiny import tiny_model, tiny_processor
 
@@ -90,3 +91,32 @@ def hub(monkeypatch, tmp_path):
         monkeypatch.setenv("HF_TOKEN", "hf_ann")
         yield hub
         hub.shutdown()
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    """A folder as training leaves it."""
+    folder = tmp_path / "run"
+    tiny_model().save_pretrained(folder)
+    tiny_processor().save_pretrained(folder)
+    record = {
+        "catalogue": {"source": "/home/ann smith/movies"},
+        "model": {"text_model_name_or_path": r"C:\models\bert"},
+        "step": 1,
+    }
+    (folder / "training.json").write_text(json.dumps(record))
+    (folder / "report-test").mkdir()
+    (folder / "report-test" / "results.json").write_text(
+        '{"failed": ["7: cannot identify image file \'/data/posters/7.jpg\'"]}'
+    )
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n# A model\n")
+    Image.new("RGB", (4, 4)).save(folder / "report-test" / "map.png")
+    for left in ("training_args.bin", "checkpoint-4/model.safetensors", "trainer_state.json", "notes.odt"):
+        (folder / left).parent.mkdir(exist_ok=True)
+        (folder / left).write_bytes(b"{}")
+    return folder
+
+
+@pytest.fixture
+def staged(saved, tmp_path):
+    return stage_model(saved, tmp_path / "staged")

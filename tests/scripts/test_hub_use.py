@@ -66,7 +66,7 @@ def test_models_and_movies_are_used_from_the_hub_and_then_without_it(hub, pushed
         assert (len(hub.requests) > asked) == (way == "online")
     assert all("configuration_posterclip.py" in both.pop("bare") for both in told.values())
     assert told["online"] == told["offline"]
-    assert not any(fault.times for fault in hub.faults)
+    assert not any(fault.is_ahead for fault in hub.faults)
 
     scores = {name: torch.tensor(rows) for name, rows in told["online"]["scores"].items()}
     with torch.no_grad():

@@ -3,10 +3,10 @@ import shutil
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from scripts import train
 from tests.processing.data.streams import in_shards, movie, write_shards
+from tests.scripts.train_runs import record, weights
 
 QUICK = ["--streaming", "True", "--shuffle_buffer", "4", "--learning_rate", "1e-2"]
 QUICK += ["--per_device_train_batch_size", "4", "--use_cpu", "True", "--disable_tqdm", "True"]
@@ -19,12 +19,8 @@ def movies(tmp_path) -> str:
     return write_shards(tmp_path / "movies", in_shards(6, 2, 5))
 
 
-def record(folder):
-    return json.loads((folder / "training.json").read_text())
-
-
 def assert_same_weights(folder, other):
-    expected, got = load_file(folder / "model.safetensors"), load_file(other / "model.safetensors")
+    expected, got = weights(folder), weights(other)
     assert expected.keys() == got.keys()
     for name, weight in expected.items():
         assert torch.equal(weight, got[name]), name
@@ -97,7 +93,7 @@ def test_a_bad_row_stops_the_run_with_one_line_or_is_counted(workers, encoders, 
     [
         ([], "--max_steps"),
         (["--max_steps", "2", "--train_splits", "extra"], "no split 'extra'; it has train, validation"),
-        (["--max_steps", "2", "--plot_columns", "overview"], "columns: id, poster, plot, plots, genres"),
+        (["--max_steps", "2", "--plot_columns", "overview"], "columns: id, plot, plots, genres"),
         (["--max_steps", "2", "--dataloader_num_workers", "4"], "4 workers"),
         (["--max_steps", "2", "--eval_strategy", "steps", "--eval_split", "test"], "no split 'test'"),
     ],

@@ -1,4 +1,3 @@
-import itertools
 import json
 from dataclasses import replace
 
@@ -9,8 +8,8 @@ from transformers import BertConfig
 from processing.catalogue.catalogue import load_catalogue
 from scripts.benchmarks import frozen_encoders, trained_encoders, training
 from scripts.benchmarks.frozen_encoders import fill_at_random, train_frozen
-from scripts.benchmarks.measure import Setup, kilobytes, tables
-from scripts.benchmarks.trained_encoders import expected_peak, one_step, padded_tokens
+from scripts.benchmarks.measure import Setup, kilobytes, table, tables
+from scripts.benchmarks.trained_encoders import Step, expected_peak, one_step, padded_tokens, step_rows
 from scripts.benchmarks.training import SECTIONS
 from tests.tiny import TEXT, VISION
 
@@ -30,27 +29,24 @@ def flags(catalogue, encoders, tmp_path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_every_section_is_printed_as_its_file_holds_it(setup, flags, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(training, "Setup", lambda *_, **__: setup)
-    monkeypatch.setattr(trained_encoders, "available_memory", lambda: 2**40)
-    training.main(flags)
+@pytest.mark.parametrize("name", SECTIONS)
+def test_a_section_is_a_table(name, setup):
+    section = SECTIONS[name](setup)
+    assert all(row.keys() == section["rows"][0].keys() for row in section["rows"])
+    assert section["title"] in table(section) and section["settings"]
+
+
+@pytest.mark.slow
+def test_features_from_the_cache_train_the_same_weights(setup):
+    section = frozen_encoders.cache(setup)
+    assert section["same_weights"] is True and "equal to the bit" in section["note"]
+
+
+def test_only_the_named_sections_are_measured_on_as_many_movies_as_are_asked_for(flags, tmp_path, capsys):
+    training.main([*flags, "--sections", "cache", "--movies", "3"])
     results = json.loads((tmp_path / "out.json").read_text())
-    assert list(results["sections"]) == list(SECTIONS)
-    assert tables(results) in capsys.readouterr().out
-    for section in results["sections"].values():
-        assert all(row.keys() == section["rows"][0].keys() for row in section["rows"])
-    assert results["sections"]["cache"]["same_weights"] is True
-
-
-def test_only_the_named_sections_are_measured_on_as_many_movies_as_are_asked_for(flags, tmp_path, monkeypatch, capsys):
-    def count(setup):
-        return {"title": "Counted", "rows": [{"movies": len(setup.movies), "seconds": 0.5}], "note": "Quickly."}
-
-    monkeypatch.setitem(SECTIONS, "padding", count)
-    training.main([*flags, "--sections", "padding", "--movies", "3"])
-    results = json.loads((tmp_path / "out.json").read_text())
-    assert list(results["sections"]) == ["padding"]
-    assert results["sections"]["padding"]["rows"] == [{"movies": 3, "seconds": 0.5}]
+    assert list(results["sections"]) == ["cache"]
+    assert results["sections"]["cache"]["settings"]["movies"] == 3
     assert tables(results) in capsys.readouterr().out
 
 
@@ -65,11 +61,10 @@ def test_only_the_named_sections_are_measured_on_as_many_movies_as_are_asked_for
         (["--sections", "padding", "--text_model_name_or_path", "nowhere"], "plot|text encoder 'nowhere'"),
     ],
 )
-def test_a_wrong_argument_stops_before_anything_is_measured(wrong, words, flags, monkeypatch):
-    monkeypatch.setattr(training, "SECTIONS", dict.fromkeys(SECTIONS, lambda _: pytest.fail("measured")))
+def test_a_wrong_argument_stops_before_anything_is_measured(wrong, words, flags, capsys):
     with pytest.raises(SystemExit, match=words) as stopped:
         training.main([*flags, *wrong])
-    assert "\n" not in str(stopped.value)
+    assert "\n" not in str(stopped.value) and not capsys.readouterr().out
 
 
 def test_random_features_are_found_in_place_of_those_of_the_encoders(setup, monkeypatch):
@@ -81,16 +76,10 @@ def test_random_features_are_found_in_place_of_those_of_the_encoders(setup, monk
     assert seconds > 0
 
 
-def test_weights_that_differ_are_reported(setup, monkeypatch):
-    noise = itertools.count()
-
-    def noisy(*arguments, **options):
-        seconds, weights = train_frozen(*arguments, **options)
-        return seconds, {name: weight + next(noise) for name, weight in weights.items()}
-
-    monkeypatch.setattr(frozen_encoders, "train_frozen", noisy)
-    section = frozen_encoders.cache(setup, batch=4, few=4)
-    assert section["same_weights"] is False and "NOT equal" in section["note"]
+def test_weights_that_differ_are_found():
+    first = {"weight": torch.zeros(3), "bias": torch.ones(1)}
+    assert frozen_encoders.all_equal([first, {**first, "weight": torch.zeros(3)}])
+    assert not frozen_encoders.all_equal([first, first, {**first, "bias": torch.ones(1) + 1e-6}])
 
 
 def test_the_field_trains_on_the_pixels_and_tokens_of_the_processor(setup):
@@ -104,7 +93,7 @@ def test_the_field_trains_on_the_pixels_and_tokens_of_the_processor(setup):
 
 
 @pytest.mark.slow
-def test_memory_is_that_of_a_process_of_its_own(setup, monkeypatch):
+def test_memory_is_that_of_a_process_of_its_own(setup):
     """What this process holds does not count."""
     ballast = torch.ones(2**28)
     section = trained_encoders.gradient_cache(replace(setup, pairs=[2]))
@@ -116,31 +105,14 @@ def test_a_step_has_a_peak_above_what_was_there_before(setup):
     assert step.peak >= step.before > 0 and step.seconds > 0
 
 
-def test_a_batch_that_would_not_fit_is_not_tried(setup, monkeypatch):
+def test_a_batch_that_would_not_fit_is_not_tried():
     tried = []
 
-    class Here:
-        """Runs in this process."""
+    def step(pairs, chunk_size):
+        tried.append((pairs, chunk_size))
+        return Step(before=10, peak=10 + pairs, seconds=1.0)
 
-        def __init__(self, *_):
-            pass
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        def submit(self, run, setup, pairs, chunk_size):
-            tried.append((pairs, chunk_size))
-            return self
-
-        def result(self):
-            return trained_encoders.Step(before=10, peak=10 + tried[-1][0], seconds=1.0)
-
-    monkeypatch.setattr(trained_encoders, "ProcessPoolExecutor", Here)
-    monkeypatch.setattr(trained_encoders, "available_memory", lambda: 20)
-    rows = trained_encoders.gradient_cache(replace(setup, pairs=[2, 4, 8]))["rows"]
+    rows = step_rows([2, 4, 8], 2, step, memory=14)
     assert tried == [(2, None), (4, None), (2, 2), (4, 2), (8, 2)]
     assert rows[2]["how"].startswith("does not fit") and rows[2]["seconds per pair"] == "-"
     assert rows[-1]["times the first row's"] == pytest.approx(18 / 12)
