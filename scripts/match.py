@@ -18,8 +18,8 @@ import torch
 
 from processing.posterclip.rgb import open_image
 from scripts.common.command_line import USER_ERRORS, load_model, parse, quiet_libraries, stop
-from scripts.common.match_files import CSV, PAGE, MatchInputs, check_folder, write_matches
-from scripts.common.matcher import Matcher
+from scripts.common.matching.match_files import CSV, PAGE, MatchInputs, check_folder, write_matches
+from scripts.common.matching.matcher import Matcher
 
 
 @dataclass

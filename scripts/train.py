@@ -12,8 +12,8 @@ from processing.evaluation.retrieval import trainer_metrics
 from processing.reporting.results import write_results
 from scripts.common.command_line import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, stop
 from scripts.common.features import add_features
-from scripts.common.matcher import Matcher
-from scripts.common.matcher_fitting import fit_matcher
+from scripts.common.matching.matcher import Matcher
+from scripts.common.matching.matcher_fitting import fit_matcher
 from scripts.common.progress import show_progress
 from scripts.common.run_settings import ModelArguments, RunArguments, SplitArguments, StreamArguments, check_settings
 from scripts.common.training_data import load_data, open_streams

@@ -11,16 +11,17 @@ import numpy as np
 from datasets import Dataset, DatasetDict, Features, Image, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
+from processing.splits.near_duplicates import Thumbnails
+from processing.splits.splits import SPLIT_SIZES, make_splits
+
 from .image_checks import check_posters
 from .movies import MOVIE_FEATURES, check_movies, source_warnings
-from .near_duplicates import Thumbnails
 from .ocr_cache import read_posters
 from .ocr_lines import LINES, read_poster_text
 from .plot_lengths import describe_cut_plots
 from .sources.columns import Columns
 from .sources.layouts import read_source
 from .sources.rows import BadRow, CatalogueError, bad_row
-from .splits import SPLIT_SIZES, make_splits
 
 __all__ = ["BadRow", "Catalogue", "CatalogueError", "load_catalogue"]
 

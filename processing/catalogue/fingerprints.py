@@ -8,8 +8,7 @@ from pathlib import Path
 from datasets import Dataset, Image
 
 from processing.posterclip.processing_posterclip import PosterCLIPProcessor
-
-from .titles import plain
+from processing.splits.titles import plain
 
 ABOUT_FILES = {"auto_map", "processor_class"}
 KEY_LENGTH = 16  # hex digits of a movie's keys

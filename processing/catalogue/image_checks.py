@@ -10,8 +10,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from processing.posterclip.rgb import open_image
-
-from .near_duplicates import Thumbnails, thumbnail
+from processing.splits.near_duplicates import Thumbnails, thumbnail
 
 
 def check_posters(images: Dataset, rows: Sequence[int]) -> tuple[dict[int, str], dict[int, Thumbnails]]:

@@ -6,9 +6,10 @@ import numpy as np
 from datasets import concatenate_datasets
 from numpy.typing import NDArray
 
+from processing.splits.near_duplicates import Pairs, near_plots, near_posters
+from processing.splits.title_spans import holds_title
+
 from .catalogue import HELD_OUT, Catalogue
-from .near_duplicates import Pairs, near_plots, near_posters
-from .title_spans import holds_title
 
 EXAMPLES = 1000  # of each kind
 

@@ -5,11 +5,12 @@ from typing import Any
 
 from datasets import Features, Image, List, Value
 
+from processing.splits.titles import series_of
+
 from .ocr_lines import LINES, PosterText, check_lines
 from .sources.columns import Columns
 from .sources.rows import Source
 from .sources.values import as_genres, as_id, as_plots, as_text, as_texts, as_year, split_name, title_and_year
-from .titles import series_of
 
 MAX_PLOT = 100_000  # characters
 MOVIE_FEATURES = Features(

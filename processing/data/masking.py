@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from datasets import Dataset, List, Value
 
-from processing.catalogue.title_spans import COMMON, WORD, Span, key, title_spans, without_possessive
+from processing.splits.title_spans import COMMON, WORD, Span, key, title_spans, without_possessive
 
 MASK = "..."
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz import fuzz, process
 
-from processing.catalogue.titles import article_first, plain
 from processing.posterclip.ocr_text import MIN_SCORE, TITLE_HEIGHT
+from processing.splits.titles import article_first, plain
 
 Lines = Sequence[str | Mapping[str, Any]]
 

@@ -143,7 +143,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(reader, job, tmp_path, monk
         printed_poster("abcdef"[number] * 4).save(scans / f"{number}.png")
     job = {**job, "posters": str(scans)}
     cache = tmp_path / "poster_text"
-    monkeypatch.setattr("scripts.common.matcher.OCR_CACHE", cache)
+    monkeypatch.setattr("scripts.common.matching.matcher.OCR_CACHE", cache)
 
     def stop_after_the_first():
         while not any(file.read_text().strip() for file in cache.glob("*.jsonl")):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from processing.catalogue.titles import article_first
+from processing.splits.titles import article_first
 
 from .images import ImageFolder
 from .rows import CatalogueError, Row, Source, column_names, find_columns, poster_paths

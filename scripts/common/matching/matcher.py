@@ -32,8 +32,8 @@ from processing.matching.pair_text import MovieText, PosterText, matched_lines
 from processing.matching.second_stage import SecondStage, candidate_pairs
 from scripts.common.command_line import FEATURE_CACHE, OCR_CACHE, load_model
 from scripts.common.features import FeatureEncoder
-from scripts.common.match_explanation import similarity_parts
-from scripts.common.match_sides import all_titles, embed_movies, embed_posters
+from scripts.common.matching.match_explanation import similarity_parts
+from scripts.common.matching.match_sides import all_titles, embed_movies, embed_posters
 
 FILE = "matcher.json"
 SHOWN = 5  # candidates of a poster in the result

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from processing.catalogue.splits import assign_splits, make_splits, split_of_key
-from processing.catalogue.titles import article_first, series_of
+from processing.splits.splits import assign_splits, make_splits, split_of_key
+from processing.splits.titles import article_first, series_of
 from processing.stories import read_stories
 
 HALVES = {"a": 0.5, "b": 0.5}

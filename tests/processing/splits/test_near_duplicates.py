@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from processing.catalogue.near_duplicates import HASH_DISTANCE, near_duplicates, near_plots, near_posters, thumbnail
+from processing.splits.near_duplicates import HASH_DISTANCE, near_duplicates, near_plots, near_posters, thumbnail
 from tests.processing.catalogues import drawn as poster
 
 PLOT = "A captain with one leg hunts the white whale that took the other, and in the end loses his ship and his life."
@@ -60,7 +60,7 @@ class TestPosters:
         pictures = np.stack([thumbnail(poster(seed % 5)) for seed in range(12)])
         whole = near_posters(pictures).rows.tolist()
         assert whole == [[i, j] for i in range(12) for j in range(i + 1, 12) if i % 5 == j % 5]
-        monkeypatch.setattr("processing.catalogue.near_duplicates.BLOCK", 5)
+        monkeypatch.setattr("processing.splits.near_duplicates.BLOCK", 5)
         assert sorted(near_posters(pictures).rows.tolist()) == whole
 
 
@@ -132,7 +132,7 @@ class TestPlots:
         assert found.rows.tolist() == [[0, 1]] and found.likeness == pytest.approx([1])
 
     def test_pairs_are_found_across_blocks_each_once(self, monkeypatch):
-        monkeypatch.setattr("processing.catalogue.near_duplicates.BLOCK", 2)
+        monkeypatch.setattr("processing.splits.near_duplicates.BLOCK", 2)
         plots = [[f"{PLOT} {'ab'[n % 2]}", "A short one."[: n + 3]] for n in range(5)]
         assert near_plots(plots).rows.tolist() == [[i, j] for i in range(5) for j in range(i + 1, 5)]
 

@@ -7,7 +7,7 @@ from datasets import Dataset
 from PIL import Image
 
 from processing.reporting.results import read_results
-from scripts.common.match_files import MatchInputs, check_folder, write_matches
+from scripts.common.matching.match_files import MatchInputs, check_folder, write_matches
 
 SETTINGS = {"model": "m", "posters": "scans", "movies": "movies.csv", "titles": "use", "precision": 0.95}
 

@@ -9,8 +9,8 @@ from PIL import Image as PILImage
 
 from processing.catalogue.ocr_lines import LINES
 from scripts.common.command_line import load_model
-from scripts.common.matcher import FILE, Matcher
-from scripts.common.matcher_fitting import fit_matcher
+from scripts.common.matching.matcher import FILE, Matcher
+from scripts.common.matching.matcher_fitting import fit_matcher
 from tests.tiny import tiny_model, tiny_processor
 
 NAMES = [f"{3 * one} {3 * two}" for one, two in combinations_with_replacement("abcdefghijklmnopqr", 2)]

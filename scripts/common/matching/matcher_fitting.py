@@ -7,8 +7,8 @@ from datasets import Dataset
 
 from processing.matching.second_stage import MIN_CALIBRATION, LabelledPool, SecondStage
 from scripts.common.features import FeatureEncoder
-from scripts.common.match_sides import all_titles, embed_movies, embed_posters
-from scripts.common.matcher import Matcher
+from scripts.common.matching.match_sides import all_titles, embed_movies, embed_posters
+from scripts.common.matching.matcher import Matcher
 
 POOL_SIZE = 1000  # movies of a training pool
 MIN_TRAINING = 20  # movies

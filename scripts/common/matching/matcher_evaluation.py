@@ -14,8 +14,8 @@ from processing.evaluation.selective import PRECISIONS, calibration, risk_covera
 from processing.matching.candidates import Movies, Posters, most_similar
 from processing.matching.confidence import FLOOR, Answers, Confidence, most_certain
 from processing.matching.second_stage import LabelledPool, SecondStage, candidate_pairs
-from scripts.common.match_sides import embed_movies, embed_posters
-from scripts.common.matcher import Matcher
+from scripts.common.matching.match_sides import embed_movies, embed_posters
+from scripts.common.matching.matcher import Matcher
 
 Scores = NDArray[np.float64]
 

@@ -1,0 +1,1 @@
+"""Splits by series: titles, near-duplicates, and which movie goes where."""

@@ -1,0 +1,1 @@
+"""Matching posters with movies: the library behind `scripts/match.py`."""
