@@ -71,13 +71,13 @@ def _confidence() -> str:
         "half of the movies are missing": "half_of_the_table",
         "one to one, every movie is in the table": "one_to_one",
     }
-    heading = ["titles and plots known", "precision asked", "posters accepted, %", "of these right, %"]
+    heading = ["titles and plots known; precision asked", "posters accepted, %", "of these right, %"]
     rows = [[*heading, "of the absent accepted, %", "calibration error"]]
     for name, table in tables.items():
         for asked, accepted in found[table]["accepted"].items():
             shares = [accepted[kind] for kind in ("posters", "precision", "absent_accepted")]
             cells = ["-" if of["share"] is None else f"{100 * of['share']:.1f}" for of in shares]
-            rows.append([name, f"{100 * float(asked):.0f}", *cells, f"{found[table]['calibration']['error']:.4f}"])
+            rows.append([f"{name}; {float(asked):.0%}", *cells, f"{found[table]['calibration']['error']:.4f}"])
     return format_table(rows)
 
 
