@@ -100,7 +100,6 @@ class PosterCLIPPreTrainedModel(PreTrainedModel):
         pretrained_model_name_or_path: Any,
         *model_args: Any,
         output_loading_info: bool = False,
-        ignore_mismatched_sizes: bool = False,
         **kwargs: Any,
     ) -> Any:
         """Loads a saved model as in transformers, and refuses weights that are not exactly the model's.
@@ -109,9 +108,7 @@ class PosterCLIPPreTrainedModel(PreTrainedModel):
             pretrained_model_name_or_path: a folder or Hub name.
             model_args: as in transformers.
             output_loading_info: whether transformers' report of the loading is returned too.
-            ignore_mismatched_sizes: whether weights of another shape are initialised anew; all other differences are
-                refused in any case.
-            kwargs: as in transformers.
+            kwargs: as in transformers; weights of another shape are refused whatever `ignore_mismatched_sizes` says.
 
         Raises:
             ValueError: weights are missing, unexpected, of another shape or not finite; it names them.
@@ -124,7 +121,7 @@ class PosterCLIPPreTrainedModel(PreTrainedModel):
         except SafetensorError as error:
             raise OSError(f"The weights of {pretrained_model_name_or_path} are a damaged file: {error}") from error
         model, loading = loaded
-        check_loading(pretrained_model_name_or_path, loading, allowed={"mismatched"} if ignore_mismatched_sizes else ())
+        check_loading(pretrained_model_name_or_path, loading)
         check_finite(pretrained_model_name_or_path, model.state_dict())
         return (model, loading) if output_loading_info else model
 
