@@ -76,6 +76,7 @@ def lite2_features(weights: dict[str, torch.Tensor], x: torch.Tensor) -> torch.T
     return F.relu6(norm(conv(x, "_conv_head"), "_bn1")).mean((2, 3))
 
 
+@pytest.mark.slow
 def test_vision_encoder_is_the_original_network(vision: Path) -> None:
     weights = torch.load(weights_or_skip(VISION_WEIGHTS) / LITE2_FILE, weights_only=True)
     pixels = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
@@ -96,6 +97,7 @@ def test_image_processor_scales_pixels_as_in_the_training_of_the_lite_nets(visio
     assert torch.allclose(pixels[0, :, 100, 100], torch.tensor([1.0, 0.0, -127 / 128]), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_text_encoder_embeds_paraphrases_closely(text: Path) -> None:
     model, tokenizer = AutoModel.from_pretrained(text).eval(), AutoTokenizer.from_pretrained(text)
     sentences = [
@@ -121,6 +123,7 @@ def test_tokenizer_is_the_packages_without_its_fixed_length(text: Path) -> None:
     assert len(tokenizer("one " * 500, truncation=True)["input_ids"]) == 256
 
 
+@pytest.mark.slow
 def test_a_complete_folder_is_kept_and_a_damaged_one_is_replaced(
     vision: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

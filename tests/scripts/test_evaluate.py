@@ -170,6 +170,7 @@ def test_a_split_of_one_movie_cannot_be_evaluated(model, catalogue):
 
 
 class TestAReportThatIsThereAlready:
+    @pytest.mark.slow
     def test_is_replaced_by_one_of_the_same_movies_and_options_alone(self, model, catalogue):
         again = [model, "--catalogue", str(catalogue), "--page", "False"]
         evaluate.main(again)
@@ -190,6 +191,7 @@ class TestAReportThatIsThereAlready:
             evaluate.main(again)
         assert (Path(model) / "report-test" / "results.json").read_text() == after
 
+    @pytest.mark.slow
     def test_of_a_comparison_is_not_replaced_by_one_of_other_models(self, model, catalogue, tmp_path):
         both = ["--catalogue", str(catalogue), "--page", "False", "--output", str(tmp_path / "both")]
         evaluate.main([model, model, *both])

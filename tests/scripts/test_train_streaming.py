@@ -77,6 +77,7 @@ def test_a_run_that_is_over_is_not_trained_further(movies, encoders, tmp_path):
     assert_same_weights(tmp_path / "run", tmp_path / "again")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_a_bad_row_stops_the_run_with_one_line_or_is_counted(workers, encoders, tmp_path):
     rows = [*in_shards(5)[0], movie(7, plot="", plots=[])]

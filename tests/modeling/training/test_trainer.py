@@ -93,6 +93,7 @@ def test_chunks_give_the_weights_of_the_whole_batch(accumulation, genre_weight, 
         torch.testing.assert_close(weight, whole[name], atol=1e-6, rtol=1e-4, msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modes", ["full,full", "full,last-1", "lora,lora", "full,frozen"])
 def test_chunks_give_the_weights_of_the_whole_batch_where_posters_are_read(modes, tmp_path):
     pairs = MoviePairs(tiny_movies(), tiny_processor(), use_poster_text=True)

@@ -14,6 +14,7 @@ def png(width=40, height=60):
     return stream.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error::PIL.Image.DecompressionBombWarning")
 def test_a_whole_column_is_checked_and_only_bad_rows_are_named(tmp_path):
     (tmp_path / "good.png").write_bytes(png())

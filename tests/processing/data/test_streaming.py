@@ -216,6 +216,7 @@ class TestLabels:
 
 
 class TestShares:
+    @pytest.mark.slow
     @pytest.mark.parametrize(("processes", "workers"), [(2, 0), (3, 0), (4, 0), (6, 0), (2, 2), (1, 4)])
     def test_are_disjoint_and_together_everything(self, processes, workers, tmp_path):
         source = write_shards(tmp_path / "movies", in_shards(3, 6, 4, 5))

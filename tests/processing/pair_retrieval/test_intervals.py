@@ -31,6 +31,7 @@ def test_a_draw_gives_the_metrics_of_the_queries_that_it_holds():
         assert dict(zip(metric_names(), found, strict=True)) == pytest.approx(retrieval_metrics(right_ranks(held), 40))
 
 
+@pytest.mark.slow
 def test_intervals_are_those_of_a_plain_bootstrap_and_of_the_seed():
     rng = np.random.default_rng(1)
     lists = some_lists(rng, 200)

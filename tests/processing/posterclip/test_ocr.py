@@ -104,6 +104,7 @@ class TestReading:
         ImageDraw.Draw(image).text((160, 400), "SECOND", "white", ImageFont.load_default(size=44), anchor="mm")
         assert texts(image) == ["FIRST", "SECOND"]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("size", [(320, 480), (1, 1), (1, 500)])
     def test_nothing_is_printed(self, size):
         assert recognize_text(Image.new("RGB", size, "white")) == []

@@ -152,6 +152,7 @@ class TestNearDuplicates:
             splits[key].add(found[number])
         assert {len(of) for of in splits.values()} == {1}
 
+    @pytest.mark.slow
     def test_a_movie_with_the_highest_id_moves_no_other(self):
         ids, series = [str(n) for n in range(1000)], some_series()
         pairs = np.random.default_rng(0).integers(0, 1000, (100, 2)).astype(str).tolist()

@@ -33,6 +33,7 @@ def test_a_poster_is_rgb_and_of_the_stated_size() -> None:
     assert (poster.mode, poster.size) == ("RGB", (320, 480))
 
 
+@pytest.mark.slow
 def test_the_same_story_gives_the_same_bytes_again_and_in_a_fresh_process() -> None:
     first = digest(draw_poster(STORY))
     draw._motif.cache_clear()

@@ -42,6 +42,7 @@ def test_a_section_says_whether_features_from_the_cache_train_the_same_weights(s
     assert ("equal to the bit" if section["same_weights"] else "NOT equal") in section["note"]
 
 
+@pytest.mark.slow
 def test_only_the_named_sections_are_measured_on_as_many_movies_as_are_asked_for(flags, tmp_path, capsys):
     training.main([*flags, "--sections", "cache", "--movies", "3"])
     results = json.loads((tmp_path / "out.json").read_text())
