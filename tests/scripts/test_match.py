@@ -1,14 +1,13 @@
-import _thread
 import csv
 import json
-import threading
-import time
 from importlib.util import find_spec
+from itertools import count
 
 import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from processing.catalogue import ocr_cache
 from scripts import match
 from scripts.common.command_line import load_model
 
@@ -136,25 +135,23 @@ def test_a_table_of_one_movie_is_matched(model, job, tmp_path):
 @pytest.mark.slow
 @needs_ocr
 def test_a_run_that_was_stopped_goes_on_where_it_was(reader, job, tmp_path, monkeypatch, capsys):
-    """The first poster that is read stops the run, as Ctrl-C does; the second run reads the others alone."""
+    """Ctrl-C comes after the first poster; the second run reads the others alone."""
     scans = tmp_path / "scans"
     scans.mkdir()
     for number in range(6):
         printed_poster("abcdef"[number] * 4).save(scans / f"{number}.png")
     job = {**job, "posters": str(scans)}
-    cache = tmp_path / "poster_text"
+    cache, recognize_text, calls = tmp_path / "poster_text", ocr_cache.recognize_text, count()
     monkeypatch.setattr("scripts.common.matching.matcher.OCR_CACHE", cache)
 
-    def stop_after_the_first():
-        while not any(file.read_text().strip() for file in cache.glob("*.jsonl")):
-            time.sleep(0.01)
-        _thread.interrupt_main()
+    def read_one_then_stop(*arguments):
+        if next(calls):
+            raise KeyboardInterrupt
+        return recognize_text(*arguments)
 
-    thread = threading.Thread(target=stop_after_the_first)
-    thread.start()
-    with pytest.raises(SystemExit) as ended:
+    with monkeypatch.context() as patched, pytest.raises(SystemExit) as ended:
+        patched.setattr(ocr_cache, "recognize_text", read_one_then_stop)
         run(reader, job)
-    thread.join()
     assert ended.value.code == 130
     assert "the same command goes on from there" in capsys.readouterr().err
     run(reader, job)
