@@ -179,5 +179,5 @@ def test_every_number_in_a_table_of_results_stands_in_a_results_file(name):
 
 
 def test_a_number_that_no_results_file_holds_is_found():
-    table = format_table([["pool", "R@1"], ["48 plots", "20.8349%"], ["interval", "10.42-31.2577%"]])
-    assert unknown_numbers(table) == ["20.8349", "31.2577"]
+    table = format_table([["pool", "R@1"], ["48 plots", "20.834917%"], ["interval", "31.257703%"]])
+    assert unknown_numbers(table) == ["20.834917", "31.257703"]

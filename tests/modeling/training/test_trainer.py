@@ -57,6 +57,16 @@ def test_the_temperature_stays_between_1_and_100(start, rate, tmp_path):
     assert 0 <= model.logit_scale.item() <= math.log(100) + 1e-6
 
 
+def test_a_loss_that_is_not_a_number_stops_the_run_with_its_step_and_rows(tmp_path):
+    processor, movies = tiny_processor(), tiny_movies()
+    model, pairs = tiny_model(), MoviePairs(movies, processor, plots=[["a"], ["c"], *[["b"]] * (len(movies) - 2)])
+    with torch.no_grad():
+        model.get_input_embeddings().weight[processor.tokenizer.convert_tokens_to_ids("c")] = torch.nan
+    trainer = tiny_trainer(model, tmp_path, pairs, per_device_train_batch_size=len(movies))
+    with pytest.raises(FloatingPointError, match=r"The loss of step 1 is nan\. Rows .* not finite: 1$"):
+        trainer.train()
+
+
 def test_accumulated_steps_are_averaged(tmp_path):
     """Two batches of the same two movies, in one step, are one batch of them."""
 
