@@ -6,6 +6,8 @@ import pytest
 from processing.matching.second_stage import LabelledPool, SecondStage, candidate_pairs
 from tests.processing.matching.sides import titled_pool
 
+pytestmark = pytest.mark.slow
+
 
 def labelled(count: int, unreadable: float = 0.2, seed: int = 0) -> LabelledPool:
     return LabelledPool.of(*titled_pool(count, unreadable, seed), np.arange(count))

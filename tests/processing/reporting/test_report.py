@@ -20,6 +20,8 @@ from processing.reporting.tables import (
 )
 from tests.processing.evaluations import HARM, comparison, evaluation
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
