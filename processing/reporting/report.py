@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -28,6 +27,7 @@ from .charts import (
     save,
 )
 from .embedding_map import embedding_map
+from .rendering import render
 from .results import PAGE, trained_movies_words
 
 EXAMPLES = 4  # cards in the picture examples.png
@@ -245,14 +245,6 @@ def _listed(words: Sequence[str]) -> str:
 
 
 def _render(path: Path, template: str, **content: Any) -> None:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template(template)
-    html = page.render(tables=tables, DIRECTION_NAMES=DIRECTION_NAMES, listed=_listed, **content)
+    html = render(template, tables=tables, DIRECTION_NAMES=DIRECTION_NAMES, listed=_listed, **content)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")

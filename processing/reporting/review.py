@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
+
+from .rendering import render
 
 SHOWN = 5  # candidates of a poster, the proposed one among them
 MOVIE_COLUMNS = ("id", "title", "year", "confidence", "similarity")
@@ -96,16 +97,9 @@ def write_review(
         "rows": [_page_row(match, cells, numbers) for match, cells in zip(matches, rows[1:], strict=True)],
         "movies": [_page_movie(movie) for movie in movies],
     }
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     pictures = [small and base64.b64encode(small).decode() for small in thumbnails]
-    template = environment.get_template("review.html")
-    path.write_text(template.render(data=data, digest=data["digest"], thumbnails=pictures, about=about), "utf-8")
+    page = render("review.html", data=data, digest=data["digest"], thumbnails=pictures, about=about)
+    path.write_text(page, "utf-8")
 
 
 def _page_row(match: Mapping[str, Any], cells: list[str], numbers: Mapping[str, int]) -> dict[str, Any]:
