@@ -22,7 +22,7 @@ def test_held_out_stories_are_found_at_least_twice_as_often_as_by_chance(folder)
     for direction in ("image_to_text", "text_to_image"):
         assert metrics["pool"][direction] >= 40
         assert metrics[direction]["R@5"] >= 2 * metrics["chance"][direction]["R@5"]
-    assert Image.open(folder / "model" / "report-test" / "sheet-spread.png").height > 1000
+    assert Image.open(folder / "model" / "report-test" / "examples.png").height > 1000
     assert f"{metrics['image_to_text']['R@1']:.2%}" in (folder / "model" / "README.md").read_text(encoding="utf-8")
 
 
