@@ -7,7 +7,7 @@ from pathlib import Path
 from processing.reporting.model_card import HUB_NAME, eval_results, fill_card
 from processing.reporting.results import read_evaluation, read_evaluations
 from scripts.common.command_line import USER_ERRORS, parse, quiet_libraries, stop
-from scripts.common.evaluator import RESULTS
+from scripts.common.evaluation.evaluation import RESULTS
 
 NAME = re.compile(r"[\w./ -]+")
 

@@ -11,7 +11,8 @@ from processing.evaluation.distances import check_format, write_distances
 from processing.reporting.results import PAGE, trained_movies_words, write_results
 from processing.reporting.tables import comparison_rows, format_tables, report_tables
 from scripts.common.command_line import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, require_extra, stop
-from scripts.common.evaluator import RESULTS, Evaluation, Evaluator, PoolArguments, check_replaceable, compare
+from scripts.common.evaluation.evaluation import RESULTS, Evaluation, check_replaceable, compare
+from scripts.common.evaluation.evaluator import Evaluator, PoolArguments
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 from processing.reporting.results import read_evaluation, read_evaluations
 from processing.reporting.tables import ablation_rows, format_table
 from scripts.common.command_line import parse, run_script, stop
-from scripts.common.evaluator import RESULTS
+from scripts.common.evaluation.evaluation import RESULTS
 
 PRESET = "posterclip"
 NO_EVALUATION = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}

@@ -17,8 +17,8 @@ from scripts.common.command_line import (
     read_posters,
     stop,
 )
+from scripts.common.evaluation.matcher_evaluation import evaluate_matcher
 from scripts.common.matching.matcher import Matcher
-from scripts.common.matching.matcher_evaluation import evaluate_matcher
 
 
 @dataclass

@@ -1,12 +1,10 @@
 """The evaluation of a model on a split of a catalogue: from a name to results, ranks and embeddings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from datasets import Dataset
 from numpy.typing import NDArray
@@ -16,20 +14,18 @@ from processing.catalogue.fingerprints import fingerprint, poster_text_fingerpri
 from processing.data.masking import with_masked_titles
 from processing.data.text_removal import with_poster_text_removed
 from processing.evaluation.groups import group_metrics
-from processing.evaluation.intervals import bootstrap_intervals, paired_differences
+from processing.evaluation.intervals import bootstrap_intervals
 from processing.evaluation.one_to_one import match_one_to_one, pair_orders
 from processing.evaluation.pool_sizes import check_sizes, pool_size_metrics
-from processing.evaluation.retrieval import PoolResult, evaluate_pool, legacy_protocol, movie_rows
+from processing.evaluation.retrieval import evaluate_pool, legacy_protocol, movie_rows
 from processing.pair_retrieval.ranking import DIRECTIONS, Embeddings
-from processing.reporting.results import check_same_data, read_evaluation, read_results, write_results
 from scripts.common.command_line import FEATURE_CACHE, load_model, read_posters
+from scripts.common.evaluation.evaluation import Evaluation
 from scripts.common.features import FeatureEncoder
 from scripts.common.training_record import find_trained_movies, read_record, refuse_trained_movies, reported
 
-RESULTS, RANKS = "results.json", "ranks.parquet"
 LEGACY_SPLITS = ("train", "validation", "test")  # the movies of the legacy protocol
 POOL_SIZES = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
-IDENTITY = ("model", "split", "mask_titles", "remove_poster_text")  # with the data, what an evaluation is of
 
 
 @dataclass
@@ -63,44 +59,6 @@ class PoolArguments:
     )
     batch_size: int = field(default=32, metadata={"help": "Posters or plots encoded at a time."})
     feature_cache: str = field(default=FEATURE_CACHE, metadata={"help": "Folder of encoder features, or none."})
-
-
-@dataclass
-class Evaluation:
-    """The outcome: `results` for the file, and the ranks that another evaluation is compared with."""
-
-    results: dict[str, Any]
-    pool: PoolResult
-
-    def save(self, folder: Path) -> None:
-        """Writes both; `results` are then those of the file, with code, versions and time."""
-        folder.mkdir(parents=True, exist_ok=True)
-        Dataset.from_list(self.pool.rows()).to_parquet(folder / RANKS)
-        write_results(folder / RESULTS, self.results)
-        self.results = read_results(folder / RESULTS)
-
-    @classmethod
-    def load(cls, folder: Path, catalogue: Catalogue) -> "Evaluation":
-        """Returns what `save` wrote.
-
-        Raises:
-            ValueError: the folder holds no evaluation, files that do not belong together, or an evaluation of other
-                movies than the catalogue's.
-        """
-        results = read_evaluation(folder / RESULTS)
-        split = results["split"]
-        catalogue = catalogue.with_validation() if split == "validation" else catalogue
-        if fingerprint(catalogue.movies([split])) != results["data_fingerprint"][split]:
-            raise ValueError(f"{folder} is an evaluation of other movies than {split} of {catalogue.source}.")
-        try:
-            pool = PoolResult.from_rows(pq.read_table(folder / RANKS).to_pylist())
-            metrics = pool.summary()
-        except (KeyError, OSError, ValueError) as error:
-            raise ValueError(f"{folder / RANKS} holds no ranks: {error}") from None
-        for way in DIRECTIONS:
-            if not all(np.isclose(value, results["metrics"][way][name]) for name, value in metrics[way].items()):
-                raise ValueError(f"{folder / RANKS} is of another evaluation than {RESULTS} beside it.")
-        return cls(results, pool)
 
 
 class Evaluator:
@@ -214,32 +172,6 @@ class Evaluator:
         return masks
 
 
-def check_replaceable(folder: Path, evaluations: Sequence[Mapping[str, Any]]) -> None:
-    """Raises ValueError if a folder holds results of other evaluations than those to be written there.
-
-    Args:
-        folder: for one report, or for the comparison of two.
-        evaluations: `Evaluator.description` or `Evaluation.results` of each.
-    """
-    file = folder / RESULTS
-    if not file.exists():
-        return
-    found = read_results(file)
-    there = found.get("results", [found])
-    differ = [name for name in IDENTITY if [of.get(name) for of in there] != [of[name] for of in evaluations]]
-    if not differ and [_fingerprint(of) for of in there] != [_fingerprint(of) for of in evaluations]:
-        differ = ["data_fingerprint"]
-    if differ:
-        raise ValueError(
-            f"{file} is another evaluation (its {', '.join(differ)} differ) and is not overwritten. "
-            "Name another folder by --output, or move it away."
-        )
-
-
-def _fingerprint(results: Mapping[str, Any]) -> Any:
-    return results.get("data_fingerprint", {}).get(results.get("split"))
-
-
 def evaluate_legacy_protocol(
     pools: dict[str, Dataset],
     embeds: dict[str, tuple[Embeddings, Embeddings]],
@@ -249,35 +181,3 @@ def evaluate_legacy_protocol(
     images, texts = (np.concatenate(side) for side in zip(*(embeds[name] for name in pools), strict=True))
     ids = [movie for movies in pools.values() for movie in movies["id"]]
     return legacy_protocol(images, texts, ids, np.concatenate([trained[name] for name in pools]))
-
-
-def compare(one: Evaluation, other: Evaluation) -> dict[str, Any]:
-    """Returns two evaluations of the same movies side by side; each difference is the second's minus the first's.
-
-    Raises:
-        ValueError: they are of different movies.
-    """
-    names = [evaluation_name(of.results) for of in (one, other)]
-    if names[0] == names[1]:
-        names = [f"{letter}: {name}" for letter, name in zip("AB", names, strict=True)]
-    check_same_data(dict(zip(names, (one.results, other.results), strict=True)))
-    return {
-        "models": names,
-        "split": one.results["split"],
-        "data_fingerprint": one.results["data_fingerprint"],
-        "results": [one.results, other.results],
-        "seed": 0,
-        "differences": paired_differences(one.pool, other.pool, seed=0),
-    }
-
-
-def evaluation_name(results: dict[str, Any]) -> str:
-    """Returns the model's name and what was hidden from it.
-
-    Example:
-        >>> evaluation_name({"model": "runs/mine", "mask_titles": True, "remove_poster_text": False})
-        'runs/mine (titles masked)'
-    """
-    options = {"mask_titles": "titles masked", "remove_poster_text": "poster text removed"}
-    hidden = [words for name, words in options.items() if results[name]]
-    return f"{results['model']} ({', '.join(hidden)})" if hidden else results["model"]
