@@ -143,6 +143,12 @@ def tiny_words(posters: int = 4, tokens: int = 5, seed: int = 1) -> dict[str, to
     return {"poster_input_ids": ids, "poster_attention_mask": mask}
 
 
+def tiny_titles(plots: int = 4, tokens: int = 3, seed: int = 2) -> dict[str, torch.Tensor]:
+    """Random tokens of titles; the second movie has none, and that of the last is short."""
+    words = tiny_words(plots, tokens, seed)
+    return {name.replace("poster_", "title_"): value for name, value in words.items()}
+
+
 def train_on_one_batch(
     model: PosterCLIPModel, batch: dict[str, torch.Tensor], steps: int = 10, learning_rate: float = 1e-3
 ) -> list[float]:

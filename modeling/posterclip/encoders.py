@@ -6,7 +6,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import ModelOutput
+from transformers.modeling_outputs import BaseModelOutputWithPooling, ModelOutput
 from transformers.models.auto.auto_factory import _get_model_class
 
 from .weights import check_finite, check_loading, listed
@@ -109,6 +109,16 @@ def pool(outputs: ModelOutput, pooling: str, attention_mask: Tensor | None = Non
         return hidden.mean(1)
     weights = attention_mask.unsqueeze(-1).to(hidden.dtype)
     return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
+def with_pooler_output(outputs: ModelOutput, pooler_output: Tensor) -> BaseModelOutputWithPooling:
+    """Returns an encoder's output with another `pooler_output`."""
+    return BaseModelOutputWithPooling(
+        last_hidden_state=outputs["last_hidden_state"],
+        pooler_output=pooler_output,
+        hidden_states=outputs.get("hidden_states"),
+        attentions=outputs.get("attentions"),
+    )
 
 
 def layer_groups(encoder: PreTrainedModel) -> list[list[nn.Parameter]]:

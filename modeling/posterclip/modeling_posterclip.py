@@ -11,7 +11,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling, ModelOutpu
 
 from .char_ngrams import CharNgrams
 from .configuration_posterclip import PosterCLIPConfig
-from .encoders import build_encoder, encoder_config, feature_size, load_encoder, pool
+from .encoders import build_encoder, encoder_config, feature_size, load_encoder, pool, with_pooler_output
 from .losses import LOSSES, positives_by_id, symmetric_loss
 from .pretrained_posterclip import CHAR_NGRAM_WEIGHT, PosterCLIPPreTrainedModel
 
@@ -101,23 +101,22 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
         return pool(self._encode_images(pixel_values), self.config.vision_pooling)
 
     def text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Returns pooled features of texts and their n-gram embeddings, (texts, feature + char_ngram_dim)."""
-        pooled = self.pooled_text_features(input_ids, attention_mask)
-        return self.with_char_ngrams(pooled, input_ids, attention_mask)
+        """Returns pooled features of texts and their n-gram embeddings, (texts, feature + char_ngram_dim).
+
+        An empty text, whose row of the mask is 0, has a row of zeros.
+        """
+        if attention_mask is None:
+            return self.with_char_ngrams(self.pooled_text_features(input_ids), input_ids, None)
+        has_text = attention_mask.any(1, keepdim=True)
+        # Some encoders return NaN where the whole mask is 0, so an empty text keeps its first token.
+        first = torch.arange(attention_mask.shape[1], device=attention_mask.device) == 0
+        mask = torch.where(has_text, attention_mask, first)
+        features = self.with_char_ngrams(self.pooled_text_features(input_ids, mask), input_ids, mask)
+        return torch.where(has_text, features, 0)
 
     def pooled_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Returns pooled features of texts without n-grams, (texts, feature)."""
         return pool(self._encode_texts(input_ids, attention_mask), self.config.text_pooling, attention_mask)
-
-    def poster_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Returns `text_features` of poster texts, (posters, feature + char_ngram_dim); zeros for an empty text."""
-        if attention_mask is None:
-            return self.text_features(input_ids)
-        has_text = attention_mask.any(1, keepdim=True)
-        # Some encoders return NaN where the whole mask is 0, so an empty text keeps its first token.
-        first = torch.arange(attention_mask.shape[1], device=attention_mask.device) == 0
-        features = self.text_features(input_ids, torch.where(has_text, attention_mask, first))
-        return torch.where(has_text, features, 0)
 
     def with_char_ngrams(self, pooled: Tensor, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         """Returns pooled features of texts, (texts, feature), followed by their n-gram embeddings if there are any."""
@@ -135,8 +134,8 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
         """Returns the poster encoder's output with the image embedding of `forward` as its `pooler_output`."""
         outputs, text = self._encode_images(pixel_values, **kwargs), None
         if poster_input_ids is not None and self.config.use_poster_text:
-            text = self.poster_text_features(poster_input_ids, poster_attention_mask)
-        return _with_pooler(outputs, self.embed_posters(pool(outputs, self.config.vision_pooling), text))
+            text = self.text_features(poster_input_ids, poster_attention_mask)
+        return with_pooler_output(outputs, self.embed_posters(pool(outputs, self.config.vision_pooling), text))
 
     def get_text_features(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, **kwargs: Any
@@ -144,7 +143,7 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
         """Returns the plot encoder's output with the text embedding of `forward` as its `pooler_output`."""
         outputs = self._encode_texts(input_ids, attention_mask, **kwargs)
         pooled = pool(outputs, self.config.text_pooling, attention_mask)
-        return _with_pooler(outputs, self.embed_texts(self.with_char_ngrams(pooled, input_ids, attention_mask)))
+        return with_pooler_output(outputs, self.embed_texts(self.with_char_ngrams(pooled, input_ids, attention_mask)))
 
     def _encode_images(self, pixel_values: Tensor, **kwargs: Any) -> ModelOutput:
         return self.vision_model(pixel_values=pixel_values.to(self.dtype), return_dict=True, **kwargs)
@@ -159,9 +158,12 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
         attention_mask: Tensor | None = None,
         poster_input_ids: Tensor | None = None,
         poster_attention_mask: Tensor | None = None,
+        title_input_ids: Tensor | None = None,
+        title_attention_mask: Tensor | None = None,
         image_features: Tensor | None = None,
         text_features: Tensor | None = None,
         poster_text_features: Tensor | None = None,
+        title_text_features: Tensor | None = None,
         positive_ids: Tensor | None = None,
         return_loss: bool | None = None,
         return_dict: bool | None = None,
@@ -174,9 +176,12 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
             attention_mask: (plots, tokens), 0 where a token is padding.
             poster_input_ids: (posters, tokens), the posters' own texts; only used together with the posters.
             poster_attention_mask: (posters, tokens), 0 where a token is padding and in the whole row of an empty text.
+            title_input_ids: (plots, tokens), a title of each plot's movie; only used together with the plots.
+            title_attention_mask: (plots, tokens), 0 where a token is padding and in the whole row of an empty title.
             image_features: (posters, feature), from `vision_features`, instead of `pixel_values`.
             text_features: (plots, feature), from `text_features`, instead of `input_ids`.
-            poster_text_features: (posters, feature), from `poster_text_features`, instead of `poster_input_ids`.
+            poster_text_features: (posters, feature), from `text_features`, instead of `poster_input_ids`.
+            title_text_features: (plots, feature), from `text_features`, instead of `title_input_ids`.
             positive_ids: (pairs,) or (pairs, keys), an id of each pair's movie; gives a loss in which every pair with
                 the same id, or with one key in common, is a positive. Not named `labels`: `Trainer` waits for those.
             return_loss: gives a loss without `positive_ids`: every pair is a movie of its own.
@@ -187,7 +192,11 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
         if text_features is None and input_ids is not None:
             text_features = self.text_features(input_ids, attention_mask)
         if poster_text_features is None and poster_input_ids is not None and self.config.use_poster_text:
-            poster_text_features = self.poster_text_features(poster_input_ids, poster_attention_mask)
+            poster_text_features = self.text_features(poster_input_ids, poster_attention_mask)
+        if title_text_features is None and title_input_ids is not None:
+            title_text_features = self.text_features(title_input_ids, title_attention_mask)
+        if text_features is not None and title_text_features is not None:
+            text_features = self.with_titles(text_features, title_text_features)
 
         image_embeds = text_embeds = logits = loss = None
         if image_features is not None:
@@ -210,9 +219,7 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
     def movie_features(self, text_features: Tensor, movies: Tensor, is_title: Tensor, count: int) -> Tensor:
         """Returns one text feature for each movie of several texts, (count, feature + char_ngram_dim).
 
-        It is the mean direction of the movie's plots plus `config.title_weight` times that of its titles, pooled
-        features and n-grams each by themselves. What a movie does not have adds nothing; `embed_texts` takes the
-        result like the feature of a single text.
+        It is `with_titles` of the mean direction of the movie's plots and that of its titles.
 
         Args:
             text_features: (texts, feature + char_ngram_dim), from `text_features`, of titles and plots in any order.
@@ -220,14 +227,22 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
             is_title: (texts,) which of them are titles.
             count: number of movies.
         """
-        features = self._normalized_parts(text_features.to(self.dtype))
+        features = self._normalized_parts(text_features)
         sums = features.new_zeros(2 * count, features.shape[1]).index_add_(0, 2 * movies + is_title.long(), features)
-        plots, titles = self._normalized_parts(sums).view(count, 2, -1).unbind(1)
-        return plots + self.config.title_weight * titles
+        return self.with_titles(*sums.view(count, 2, -1).unbind(1))
+
+    def with_titles(self, plots: Tensor, titles: Tensor) -> Tensor:
+        """Returns text features of movies, of those of their plots and titles, each (movies, feature + char_ngram_dim).
+
+        They are the direction of the plots' plus `config.title_weight` times that of the titles', pooled features and
+        n-grams each by themselves. What a movie does not have is a row of zeros and adds nothing. `embed_texts` takes
+        the result like the feature of a single text.
+        """
+        return self._normalized_parts(plots) + self.config.title_weight * self._normalized_parts(titles)
 
     def _normalized_parts(self, text_features: Tensor) -> Tensor:
-        sizes = [self.text_projection.in_features, self.config.char_ngram_dim]
-        return torch.cat([F.normalize(part, dim=-1, eps=1e-6) for part in text_features.split(sizes, dim=1)], dim=1)
+        parts = text_features.to(self.dtype).split([self.text_projection.in_features, self.config.char_ngram_dim], 1)
+        return torch.cat([F.normalize(part, dim=-1, eps=1e-6) for part in parts], dim=1)
 
     def embed_texts(self, text_features: Tensor) -> Tensor:
         """Returns normalised embeddings of `text_features`, (texts, projection_dim + char_ngram_dim)."""
@@ -278,15 +293,6 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
         if positive_ids is None:
             positive_ids = torch.arange(len(logits), device=logits.device)
         return symmetric_loss(LOSSES[self.config.loss], logits, positives_by_id(positive_ids, positive_ids))
-
-
-def _with_pooler(outputs: ModelOutput, pooler_output: Tensor) -> BaseModelOutputWithPooling:
-    return BaseModelOutputWithPooling(
-        last_hidden_state=outputs["last_hidden_state"],
-        pooler_output=pooler_output,
-        hidden_states=outputs.get("hidden_states"),
-        attentions=outputs.get("attentions"),
-    )
 
 
 PosterCLIPModel.register_for_auto_class("AutoModel")

@@ -26,6 +26,7 @@ from .pool_loss import pool_loss
 from .samplers import EpochCallback, LengthGroupedSampler
 
 ADAPTER_FOLDER = "adapter"  # in a checkpoint of a model with LoRA, beside the merged weights
+TEXTS = ("", "poster_", "title_")  # prefixes of the inputs of the text encoder
 FROZEN_BATCH_SIZE = 256  # rows per forward pass of a frozen encoder
 
 
@@ -184,11 +185,11 @@ class PosterCLIPTrainer(Trainer):
                 parts = [self._model_inputs({name: rows}) for rows in inputs.pop(name).split(FROZEN_BATCH_SIZE)]
                 inputs["image_features"] = torch.cat([model.vision_features(**part) for part in parts])
             if is_frozen(model.text_model):
-                for prefix, encode in (("", model.text_features), ("poster_", model.poster_text_features)):
+                for prefix in TEXTS:
                     if f"{prefix}input_ids" in inputs:
                         texts = inputs.pop(f"{prefix}input_ids"), inputs.pop(f"{prefix}attention_mask")
                         rows = zip(*(part.split(FROZEN_BATCH_SIZE) for part in texts), strict=True)
-                        inputs[f"{prefix}text_features"] = torch.cat([encode(*part) for part in rows])
+                        inputs[f"{prefix}text_features"] = torch.cat([model.text_features(*part) for part in rows])
         return inputs
 
     def _model_inputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -197,10 +198,10 @@ class PosterCLIPTrainer(Trainer):
         if "pixels" in inputs:
             collator: Any = self.data_collator
             inputs["pixel_values"] = collator.pixel_values(inputs.pop("pixels"))
-        for prefix in ("", "poster_"):
+        for prefix in TEXTS:
             if f"{prefix}attention_mask" in inputs:
                 used = inputs[f"{prefix}attention_mask"].any(0)
-                used[0] = True  # a batch of posters without text keeps one token
+                used[0] = True  # a batch of empty texts keeps one token
                 names = (f"{prefix}input_ids", f"{prefix}attention_mask")
                 inputs.update({name: inputs[name][:, used] for name in names})
         return inputs

@@ -18,11 +18,12 @@ from processing.posterclip.rgb import to_rgb
 
 from .masking import masked_names
 from .pixels import PosterPixels
+from .titles import all_titles, draw_title
 from .transforms import augment
 
 
 class MoviePairs(TorchDataset):
-    """A dataset of the poster and one plot of each movie; with several plots, each epoch draws one.
+    """A dataset of the poster and one plot of each movie, and of some movies a title; each epoch draws anew.
 
     All draws are functions of (seed, epoch, index), so an interrupted run continues exactly as it would have, whatever
     the number of workers.
@@ -40,6 +41,9 @@ class MoviePairs(TorchDataset):
         poster_text_features: (movies, feature), in place of that text, for a frozen text encoder.
         poster_text_dropout: share of the items that have no poster text in an epoch, so that the model also learns
             from images alone, 0 to 1; needs `use_poster_text`.
+        title_share: share of the items that have one of their movie's titles beside the plot, 0 to 1, so that the model
+            learns to match with titles and without; needs movies with titles.
+        title_features: (titles of all movies in order, feature), in place of titles, for a frozen text encoder.
         genres: whether an item also has the movie's `genres`, (vocabulary,), 1 for each genre that it has. The
             vocabulary is the sorted genres of these movies.
         mask_names: whether titles and names are masked in plots (`processing.data.masking`); needs a column `title`,
@@ -67,14 +71,17 @@ class MoviePairs(TorchDataset):
         use_poster_text: bool = False,
         poster_text_features: Tensor | None = None,
         poster_text_dropout: float = 0.0,
+        title_share: float = 0.0,
+        title_features: Tensor | None = None,
         augment: bool = False,
         genres: bool = False,
         mask_names: bool = False,
     ) -> None:
         if mask_names and text_features is not None:
             raise ValueError("mask_names: plots that are features already (text_features) cannot be masked.")
-        if not 0 <= poster_text_dropout <= 1:
-            raise ValueError(f"poster_text_dropout must lie between 0 and 1, not {poster_text_dropout}.")
+        for name, share in (("poster_text_dropout", poster_text_dropout), ("title_share", title_share)):
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} must lie between 0 and 1, not {share}.")
         if poster_text_dropout and not use_poster_text:
             raise ValueError("poster_text_dropout needs a model with poster text (use_poster_text).")
         self.movies = movies
@@ -92,9 +99,14 @@ class MoviePairs(TorchDataset):
         self.poster_text = [compose_text(lines) for lines in movies["poster_text"]] if use_poster_text else None
         self.poster_text_features = poster_text_features
         self.poster_text_dropout = poster_text_dropout
+        self.titles = all_titles(movies) if title_share else None
+        if self.titles is not None and not any(self.titles):
+            raise ValueError(f"title_share={title_share:g}: none of the movies has a title.")
+        self.title_share = title_share
+        self.title_features = title_features
         self.genres = multi_hot(movies["genres"] if "genres" in movies.column_names else []) if genres else None
-        counts = torch.tensor([len(plots) for plots in self.plots])
-        self.first_plot = counts.cumsum(0) - counts
+        self.first_plot = _starts(self.plots)
+        self.first_title = _starts(self.titles or [])
         # Shared, so that workers which outlive an epoch see the next one.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
@@ -162,9 +174,23 @@ class MoviePairs(TorchDataset):
             pair["poster_text_features"] = self.poster_text_features[index] * (not hidden)
         elif self.poster_text is not None:
             pair["poster_text"] = "" if hidden else self.poster_text[index]
+        if self.titles is not None:
+            title = draw_title(self.titles[index], self.title_share, f"{self.seed}-{self.epoch}-{index}")
+            if self.title_features is None:
+                pair["title"] = "" if title is None else self.titles[index][title]
+            elif title is None:
+                pair["title_text_features"] = torch.zeros_like(self.title_features[0])
+            else:
+                pair["title_text_features"] = self.title_features[self.first_title[index] + title]
         if self.genres is not None:
             pair["genres"] = self.genres[index]
         return pair
+
+
+def _starts(lists: Sequence[Sequence[str]]) -> Tensor:
+    """Returns the place of the first item of each list among the items of all."""
+    counts = torch.tensor([len(items) for items in lists], dtype=torch.int64)
+    return counts.cumsum(0) - counts
 
 
 def positive_ids(plots: Sequence[Sequence[str]]) -> list[int]:
@@ -222,12 +248,11 @@ class PairCollator:
     def __call__(self, pairs: list[dict[str, Any]]) -> dict[str, Any]:
         """Returns a batch: texts are tokenized, all else is stacked."""
         batch: dict[str, Any] = {"ids": [pair["id"] for pair in pairs]}
-        if "text" in pairs[0]:
-            batch.update(self.processor(text=[pair["text"] for pair in pairs], return_tensors="pt"))
-        if "poster_text" in pairs[0]:
-            texts = [pair["poster_text"] for pair in pairs]
-            batch.update(self.processor(poster_text=texts, return_tensors="pt"))
-        for name in ("pixels", "image_features", "text_features", "poster_text_features", "genres"):
+        for name in ("text", "poster_text", "title"):
+            if name in pairs[0]:
+                batch.update(self.processor(**{name: [pair[name] for pair in pairs]}, return_tensors="pt"))
+        features = ("image_features", "text_features", "poster_text_features", "title_text_features")
+        for name in ("pixels", *features, "genres"):
             if name in pairs[0]:
                 batch[name] = torch.stack([pair[name] for pair in pairs])
         batch["positive_ids"] = torch.tensor([pair["positive_id"] for pair in pairs])

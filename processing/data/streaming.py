@@ -31,6 +31,7 @@ from processing.posterclip.rgb import open_image
 
 from .masking import mask_names
 from .pixels import PosterPixels
+from .titles import draw_title
 from .transforms import augment
 
 __all__ = ["MovieStream", "open_stream"]
@@ -95,6 +96,7 @@ class MovieStream(TorchIterableDataset):
         seed: of shuffling and draws.
         augment: whether posters are augmented anew in each pass (`processing.data.transforms`).
         mask_names: whether titles and names are masked in plots (`processing.data.masking`).
+        title_share: share of the items that have one of their movie's titles beside the plot, 0 to 1.
         use_poster_text: whether an item also has the text on its poster; a row without it is bad.
         buffer_size: the number of rows in the shuffle buffer.
         process_index: the index of this process.
@@ -126,6 +128,7 @@ Mend it, or leave such rows out with --on_bad_rows skip.
         seed: int = 0,
         augment: bool = False,
         mask_names: bool = False,
+        title_share: float = 0.0,
         use_poster_text: bool = False,
         buffer_size: int = 1000,
         process_index: int = 0,
@@ -142,6 +145,10 @@ Mend it, or leave such rows out with --on_bad_rows skip.
         inner = self.features.get("json")
         others = [name for name in self.features if name not in (self.image, "json")]
         self.columns = find_columns([*others, *(inner if isinstance(inner, dict) else ())], plot_columns)
+        if not 0 <= title_share <= 1:
+            raise ValueError(f"title_share must lie between 0 and 1, not {title_share}.")
+        if title_share and not (self.columns["title"] or self.columns["other_titles"]):
+            raise CatalogueError(f"title_share={title_share:g}: the stream has no column of titles")
         self.has_id = bool(self.columns["id"])
         if not self.has_id:
             self.columns.by_field["id"] = [ROW_NUMBER]
@@ -153,6 +160,7 @@ Mend it, or leave such rows out with --on_bad_rows skip.
         self.seed = seed
         self.augment = augment
         self.mask_names = mask_names
+        self.title_share = title_share
         self.use_poster_text = use_poster_text
         self.buffer_size = buffer_size
         self.process_index = process_index
@@ -252,6 +260,10 @@ Mend it, or leave such rows out with --on_bad_rows skip.
             poster = augment(poster, random.Random(f"{self.seed}-{number}-{name}-augment"))
         key = (_key(name), _key(text))
         pair = {"id": movie["id"], "pixels": self.pixels(poster), "text": text, "positive_id": key}
+        if self.title_share:
+            titles = [title for title in (movie["title"], *movie["other_titles"]) if title]
+            drawn = draw_title(titles, self.title_share, f"{self.seed}-{number}-{name}")
+            pair["title"] = "" if drawn is None else titles[drawn]
         return pair | ({"poster_text": compose_text(movie["poster_text"])} if self.use_poster_text else {})
 
 

@@ -42,6 +42,9 @@ class PosterCLIPProcessor(ProcessorMixin):
     (posters, tokens). It is a text for each poster, or its OCR lines (see `compose_text`); "" or no lines for a poster
     without text, whose row of the mask is 0; None for a poster whose text is not known.
 
+    **Titles**, given as `title=` beside `text=`, one for each plot, become `title_input_ids` and
+    `title_attention_mask` (plots, tokens); "" for a movie without a title, whose row of the mask is 0.
+
     Args:
         image_processor: that of the image encoder.
         tokenizer: that of the text encoder.
@@ -122,13 +125,14 @@ class PosterCLIPProcessor(ProcessorMixin):
         images: Any = None,
         text: Any = None,
         poster_text: Any = None,
+        title: str | list[str] | None = None,
         **kwargs: Unpack[PosterCLIPProcessingKwargs],
     ) -> BatchFeature:
         """Returns model inputs of posters and/or plots; see the class.
 
         Raises:
             ValueError: an image cannot be used (it is named by its position, path or URL, with the reason), or the
-                number of poster texts is not that of the posters.
+                number of poster texts is not that of the posters, or that of titles not that of the plots.
         """
         posters: list[Image.Image | None] = []
         if images is not None:
@@ -137,27 +141,35 @@ class PosterCLIPProcessor(ProcessorMixin):
             images, posters = [pixels for pixels, _ in opened], [poster for _, poster in opened]
         if poster_text is None and self.run_ocr and posters:
             poster_text = [None] * len(posters)
-        if poster_text is None:
-            return super().__call__(images=images, text=text, **kwargs)
-        given = images is not None or text is not None
-        batch = super().__call__(images=images, text=text, **kwargs) if given else BatchFeature()
-        batch.update(self._poster_text_inputs(poster_text, posters, **kwargs))
+        nothing_else = images is None and text is None and not (poster_text is None and title is None)
+        batch = BatchFeature() if nothing_else else super().__call__(images=images, text=text, **kwargs)
+        if poster_text is not None:
+            batch.update(self._text_inputs("poster_", self._poster_texts(poster_text, posters), **kwargs))
+        if title is not None:
+            titles = [title] if isinstance(title, str) else title
+            plots = [text] if isinstance(text, str) else text
+            if plots is not None and len(titles) != len(plots):
+                raise ValueError(f"title: {len(titles)} titles for {len(plots)} plots.")
+            batch.update(self._text_inputs("title_", titles, **kwargs))
         return batch
 
-    def _poster_text_inputs(self, poster_text: Any, posters: list[Image.Image | None], **kwargs: Any) -> dict[str, Any]:
-        """Returns `poster_input_ids` and `poster_attention_mask`, of given texts and of OCR where a text is None."""
+    def _poster_texts(self, poster_text: Any, posters: list[Image.Image | None]) -> list[str]:
+        """Returns the text of each poster, by OCR where it is given as None."""
         one = isinstance(poster_text, str) or all(isinstance(line, Mapping) for line in poster_text)
         texts = [poster_text] if one else list(poster_text)
         if posters and len(texts) != len(posters):
             raise ValueError(f"poster_text: {len(texts)} texts for {len(posters)} posters.")
         if self.run_ocr and posters:
             texts = [self._read(posters[i]) if lines is None else lines for i, lines in enumerate(texts)]
-        texts = [compose_text(lines) for lines in texts]
+        return [compose_text(lines) for lines in texts]
+
+    def _text_inputs(self, prefix: str, texts: list[str], **kwargs: Any) -> dict[str, Any]:
+        """Returns the tokens of texts under names with a prefix; the mask of an empty text is 0."""
         inputs = super().__call__(text=texts, **kwargs)
         mask = inputs["attention_mask"]
         for row in [row for row, text in enumerate(texts) if not text]:
             mask[row] = [0] * len(mask[row]) if isinstance(mask[row], list) else 0
-        return {f"poster_{name}": inputs[name] for name in ("input_ids", "attention_mask")}
+        return {f"{prefix}{name}": inputs[name] for name in ("input_ids", "attention_mask")}
 
     def _read(self, poster: Image.Image | None) -> list[Line]:
         """Returns the lines of a poster; none, with a warning, where they cannot be read."""

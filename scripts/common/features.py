@@ -151,6 +151,8 @@ def add_features(pairs: MoviePairs, trainer: PosterCLIPTrainer, processor: Poste
         pairs.text_features = encoder.texts([plot for plots in pairs.plots for plot in plots])
         if pairs.poster_text is not None:
             pairs.poster_text_features = encoder.poster_texts(pairs.poster_text)
+        if pairs.titles is not None:
+            pairs.title_features = encoder.texts([title for titles in pairs.titles for title in titles])
 
 
 def model_key(model: PosterCLIPModel, processor: PosterCLIPProcessor) -> str:

@@ -133,6 +133,9 @@ class RunArguments(TrainingArguments):
     poster_text_dropout: float = field(
         default=0.0, metadata={"help": "Model with OCR text: share of posters without it, different ones each epoch."}
     )
+    title_share: float = field(
+        default=0.0, metadata={"help": "Share of movies with a title beside the plot, different ones each epoch."}
+    )
     genre_weight: float = field(
         default=0.0, metadata={"help": "How much movies of the same genres count as positives, from 0 to 1."}
     )

@@ -81,6 +81,7 @@ def load_data(
         mask_names=run.mask_names,
         use_poster_text=use_poster_text,
         poster_text_dropout=run.poster_text_dropout,
+        title_share=run.title_share,
     )
     held_out = catalogue.movies([splits.eval_split]) if evaluates else None
     movies = {name: catalogue.movies([name]) for name in splits.train_splits}
@@ -122,6 +123,7 @@ def open_streams(
         seed=run.seed,
         augment=run.augment,
         mask_names=run.mask_names,
+        title_share=run.title_share,
         process_index=run.process_index,
         processes=run.world_size,
         workers=run.dataloader_num_workers,

@@ -16,7 +16,7 @@ NAMED = 20  # ids in an error
 REPORTED_ARGUMENTS = (
     *("learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "optim", "num_train_epochs", "max_steps"),
     *("per_device_train_batch_size", "gradient_accumulation_steps", "bf16", "fp16", "seed", "metric_for_best_model"),
-    *("augment", "mask_names", "poster_text_dropout", "genre_weight", "layer_decay", "chunk_size"),
+    *("augment", "mask_names", "poster_text_dropout", "title_share", "genre_weight", "layer_decay", "chunk_size"),
 )
 
 

@@ -22,7 +22,7 @@ READS = {"use_poster_text": True, "char_ngram_dim": 16}
 
 
 def tiny_movies(count: int = 2 * STEPS_PER_EPOCH) -> Dataset:
-    """Movies with plots and genres; what is printed on their posters differs, is nothing, or was never read."""
+    """Movies with plots, titles and genres; what is printed on their posters differs, is nothing, or was never read."""
     pixels = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
     letters = "abcdefghijklmnopqrstuvwxyz" * 3
     plots = [[letters[i : i + 3 + draw] for draw in range(3)] for i in range(count)]
@@ -30,7 +30,9 @@ def tiny_movies(count: int = 2 * STEPS_PER_EPOCH) -> Dataset:
     images = [Image.fromarray(image) for image in pixels]
     printed = [[{"text": letters[i : i + 2 + i % 4].upper(), "score": 0.9, "box": None}] for i in range(count)]
     printed[1], printed[-1] = [], None
-    return Dataset.from_dict({"image": images, "plots": plots, "genres": genres, "poster_text": printed})
+    titles = [letters[i : i + 4] for i in range(count)]
+    columns = {"image": images, "plots": plots, "title": titles, "genres": genres, "poster_text": printed}
+    return Dataset.from_dict(columns)
 
 
 def tiny_trainer(
@@ -88,10 +90,11 @@ def resumable_run(
 
     Plots are drawn anew each epoch, and the best model is loaded at the end. With `extras`, all else that draws or
     reorders is on too: augmentation, grouping by length, soft targets, gradient caching, workers. With `reads`, the
-    model reads what is printed on posters, of which some show nothing, others in each epoch.
+    model reads what is printed on posters, of which some show nothing, and titles are shown to some, others in each
+    epoch.
     """
     processor, movies = tiny_processor(), tiny_movies()
-    shown = {"use_poster_text": reads, "poster_text_dropout": 0.3 * reads}
+    shown = {"use_poster_text": reads, "poster_text_dropout": 0.3 * reads, "title_share": 0.5 * reads}
     pairs = MoviePairs(movies, processor, augment=extras, genres=extras, **shown)
     model = tiny_model_in_modes(vision, text, modes, **READS if reads else {})
     if reads:
@@ -134,7 +137,7 @@ def joint_run(
     trainer = tiny_trainer(
         tiny_model_in_modes("vit", "modernbert", modes, loss=loss, **READS if reads else {}),
         folder,
-        MoviePairs(movies, tiny_processor(), genres=True, use_poster_text=reads),
+        MoviePairs(movies, tiny_processor(), genres=True, use_poster_text=reads, title_share=0.5 * reads),
         options,
         max_steps=4,
         per_device_train_batch_size=8 // int(os.environ.get("WORLD_SIZE", "1")),

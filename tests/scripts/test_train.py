@@ -27,12 +27,13 @@ def test_a_run_writes_a_model_its_processor_and_its_record_and_says_what_it_does
     monkeypatch.setitem(sys.modules, "rapidocr", None)  # no OCR: the catalogue gives the text
     out = tmp_path / "run"
     settings = ["--catalogue", str(printed), *encoders, *OCR_TEXT, *QUICK, *BEST]
-    settings += ["--logging_steps", "1", "--ocr_language", "ko"]
+    settings += ["--logging_steps", "1", "--ocr_language", "ko", "--title_share", "0.5"]
     train.main([*settings, "--metric_for_best_model", "R@10", "--output_dir", str(out)])
 
     written = record(out)
     assert written["catalogue"]["rows"] == {"train": 8, "validation": 4, "test": 6}
     assert written["catalogue"]["poster_text"] == {"given": 18, "read": 0, "without_text": 6, "failed": []}
+    assert written["arguments"]["title_share"] == 0.5
     assert written["config"]["use_poster_text"] is True and written["config"]["char_ngram_dim"] == 64
     splits = load_catalogue(str(printed)).splits
     assert list(written["movies"]["trained_on"]) == splits["train"]["id"][:]

@@ -51,6 +51,7 @@ def test_posters_that_nobody_has_read_and_no_ocr_to_read_them_stop_the_run(catal
         (["--projection_dim", "0"], ["projection_dim"]),
         (["--char_ngram_dim", "64"], ["char_ngram_dim=64", "poster_text"]),
         (["--poster_text_dropout", "0.5"], ["poster_text_dropout", "needs a model with poster text"]),
+        (["--title_share", "1.5"], ["title_share must lie between 0 and 1"]),
         (
             ["--streaming", "True", "--max_steps", "2", *OCR_TEXT],
             ["char_ngram_dim", "not possible on a stream"],

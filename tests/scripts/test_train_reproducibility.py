@@ -19,7 +19,17 @@ from tests.tiny import tiny_model
 @pytest.mark.parametrize(
     "modes",
     [
-        ["--vision_mode", "frozen", "--text_mode", "frozen", *OCR_TEXT, "--poster_text_dropout", "0.3"],
+        [
+            "--vision_mode",
+            "frozen",
+            "--text_mode",
+            "frozen",
+            *OCR_TEXT,
+            "--poster_text_dropout",
+            "0.3",
+            "--title_share",
+            "0.5",
+        ],
         ["--vision_mode", "frozen", "--text_mode", "last-1", "--chunk_size", "3"],
     ],
     ids=["both", "posters"],
@@ -69,7 +79,7 @@ def test_training_on_masked_names_is_training_on_plots_without_them(catalogue, e
     "modes",
     [
         ["--vision_mode", "frozen", "--augment", "True", "--feature_cache", "none"],
-        ["--text_mode", "frozen", *OCR_TEXT, "--poster_text_dropout", "0.3"],
+        ["--text_mode", "frozen", *OCR_TEXT, "--poster_text_dropout", "0.3", "--title_share", "0.5"],
     ],
     ids=["augmented", "from the cache"],
 )

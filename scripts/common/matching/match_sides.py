@@ -6,21 +6,13 @@ import torch
 from datasets import Dataset
 
 from modeling import PosterCLIPModel
+from processing.data.titles import Titles, all_titles
 from processing.matching.candidates import Movies, Posters, SplitEmbeddings
 from processing.matching.pair_text import MovieText, PosterText
 from processing.posterclip.ocr_text import compose_text
 from scripts.common.features import FeatureEncoder
 
 BLOCK = 1000  # posters or movies whose n-gram embeddings are in memory at a time before they become sparse
-
-Titles = list[list[str]]
-
-
-def all_titles(movies: Dataset) -> Titles:
-    """Returns the titles of each movie: the main one, then the others."""
-    main = movies["title"][:] if "title" in movies.column_names else [""] * len(movies)
-    others = movies["other_titles"][:] if "other_titles" in movies.column_names else [None] * len(movies)
-    return [[title for title in (first, *(more or ())) if title] for first, more in zip(main, others, strict=True)]
 
 
 def embed_posters(encoder: FeatureEncoder, posters: Dataset) -> Posters:

@@ -23,6 +23,7 @@ from modeling import PosterCLIPModel
 from processing import PosterCLIPProcessor
 from processing.catalogue.ocr_cache import read_posters
 from processing.catalogue.ocr_lines import LINES
+from processing.data.titles import all_titles
 from processing.matching.candidates import Movies, Posters
 from processing.matching.confidence import FLOOR
 from processing.matching.matches import ABSENT, FAILED, statuses
@@ -33,7 +34,7 @@ from processing.matching.second_stage import SecondStage, candidate_pairs
 from scripts.common.command_line import FEATURE_CACHE, OCR_CACHE, load_model
 from scripts.common.features import FeatureEncoder
 from scripts.common.matching.match_explanation import similarity_parts
-from scripts.common.matching.match_sides import all_titles, embed_movies, embed_posters
+from scripts.common.matching.match_sides import embed_movies, embed_posters
 
 FILE = "matcher.json"
 SHOWN = 5  # candidates of a poster in the result

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from datasets import Dataset
 
+from processing.data.titles import all_titles
 from processing.matching.second_stage import MIN_CALIBRATION, LabelledPool, SecondStage
 from scripts.common.features import FeatureEncoder
-from scripts.common.matching.match_sides import all_titles, embed_movies, embed_posters
+from scripts.common.matching.match_sides import embed_movies, embed_posters
 from scripts.common.matching.matcher import Matcher
 
 POOL_SIZE = 1000  # movies of a training pool

@@ -60,7 +60,7 @@ def test_features_are_embedded_as_the_model_embeds_their_inputs():
     batch, words = tiny_batch(), tiny_words()
     images = encode_images(model, [batch["pixel_values"]])
     texts = model.text_features(batch["input_ids"], batch["attention_mask"])
-    for given, poster_texts in (({}, None), (words, model.poster_text_features(*words.values()))):
+    for given, poster_texts in (({}, None), (words, model.text_features(*words.values()))):
         found, expected = embed(model, images, texts, poster_texts), model(**batch, **given)
         for one, other in zip(found, (expected.image_embeds, expected.text_embeds), strict=True):
             torch.testing.assert_close(one, other.detach(), atol=1e-5, rtol=1e-4)

@@ -5,7 +5,7 @@ from transformers import AutoTokenizer, BertTokenizer
 
 from modeling import PosterCLIPConfig, PosterCLIPModel
 from processing import PosterCLIPProcessor
-from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_processor, tiny_words
+from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_processor, tiny_titles, tiny_words
 
 
 def test_embeddings_are_normalised_and_logits_are_their_scaled_cosines():
@@ -202,7 +202,7 @@ class TestAModelThatReadsPosters:
             alone = model(**batch).image_embeds
             beside = model(**batch, **words).image_embeds
             none = model(**batch, **no_words()).image_embeds
-            features = model.poster_text_features(*words.values())
+            features = model.text_features(*words.values())
             zeros = model(**batch, poster_text_features=torch.zeros_like(features)).image_embeds
         assert alone.shape == (4, 8 + char_ngram_dim) and beside.isfinite().all()
         assert torch.equal(beside[1], alone[1])
@@ -213,7 +213,7 @@ class TestAModelThatReadsPosters:
     @pytest.mark.parametrize("text", TEXT)
     def test_takes_features_in_place_of_words(self, text):
         model, batch, words = tiny_model("vit", text, **READS).eval(), tiny_batch(), tiny_words()
-        features = model.poster_text_features(*words.values())
+        features = model.text_features(*words.values())
         assert features.shape == (4, 16 + 32) and not features[1].any()
         expected = model(**batch, **words).image_embeds
         assert torch.equal(model(**batch, poster_text_features=features).image_embeds, expected)
@@ -270,12 +270,58 @@ class TestAModelThatReadsPosters:
 
     def test_is_moved_by_the_picture_as_far_as_its_weight_says(self):
         model, batch, words = tiny_model(use_poster_text=True).eval(), tiny_batch(), tiny_words()
-        printed = F.normalize(model.text_projection(model.poster_text_features(*words.values())), dim=1)
+        printed = F.normalize(model.text_projection(model.text_features(*words.values())), dim=1)
         looks = model(**batch).image_embeds
         for weight in (0.0, 0.5, 3.0):
             torch.nn.init.constant_(model.image_weight, weight)
             expected = F.normalize(printed + weight * looks, dim=1)[[0, 2, 3]]
             torch.testing.assert_close(model(**batch, **words).image_embeds[[0, 2, 3]], expected)
+
+
+@pytest.mark.parametrize("fields", [{}, READS], ids=["looks", "reads"])
+class TestMoviesWithTitles:
+    def features(self, model: PosterCLIPModel) -> tuple[torch.Tensor, torch.Tensor]:
+        batch, titles = tiny_batch(), tiny_titles()
+        plots = model.text_features(batch["input_ids"], batch["attention_mask"])
+        return plots, model.text_features(titles["title_input_ids"], titles["title_attention_mask"])
+
+    def test_are_embedded_by_the_sum_of_directions_with_the_weight_of_the_config(self, fields):
+        model = tiny_model(title_weight=3.0, **fields).eval()
+        (plots, ngrams), (titles, title_ngrams) = (
+            part.split([16, part.shape[1] - 16], 1) for part in self.features(model)
+        )
+        both = F.normalize(plots, dim=1) + 3 * F.normalize(titles, dim=1)
+        both_ngrams = F.normalize(ngrams, dim=1) + 3 * F.normalize(title_ngrams, dim=1)
+        found = model(**tiny_batch(), **tiny_titles()).text_embeds
+        torch.testing.assert_close(found, model.embed_texts(torch.cat([both, both_ngrams], dim=1)))
+
+    def test_are_embedded_in_training_as_at_inference(self, fields):
+        model = tiny_model(**fields).eval()
+        texts, owners = torch.cat(self.features(model)), torch.arange(4).repeat(2)
+        known = torch.tensor([True] * 5 + [False] + [True] * 2)  # the second movie has no title
+        movies = model.movie_features(texts[known], owners[known], torch.arange(8)[known] >= 4, 4)
+        torch.testing.assert_close(model(**tiny_batch(), **tiny_titles()).text_embeds, model.embed_texts(movies))
+
+    def test_without_one_are_embedded_by_their_plot(self, fields):
+        model = tiny_model(**fields).eval()
+        alone, beside = model(**tiny_batch()).text_embeds, model(**tiny_batch(), **tiny_titles()).text_embeds
+        torch.testing.assert_close(beside[1], alone[1])
+        for row in (0, 2, 3):
+            assert not torch.allclose(beside[row], alone[row], atol=1e-3)
+
+    def test_take_features_in_place_of_tokens(self, fields):
+        model = tiny_model(**fields).eval()
+        plots, titles = self.features(model)
+        found = model(text_features=plots, title_text_features=titles).text_embeds
+        assert torch.equal(found, model(**tiny_batch(), **tiny_titles()).text_embeds)
+
+    def test_train_the_encoder_by_their_titles_too(self, fields):
+        gradients = []
+        for titles in ({}, tiny_titles()):
+            model = tiny_model(**fields).train()
+            model(**tiny_batch(), **titles, return_loss=True).loss.backward()
+            gradients.append(model.get_input_embeddings().weight.grad)
+        assert gradients[1].isfinite().all() and not torch.equal(*gradients)
 
 
 def cosines(model: PosterCLIPModel, batch: dict[str, torch.Tensor], words: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -17,11 +17,12 @@ def trainer(tmp_path) -> Trainer:
     """A trainer of a tiny model on eight movies, with a collator that asks for the loss as the README's does."""
     processor = tiny_processor()
     images = [Image.effect_noise((40, 60), 20 + i).convert("RGB") for i in range(8)]
-    movies = Dataset.from_dict({"image": images, "plot": ["abcdefgh"[i:] + "xyz" for i in range(8)]})
+    plots = ["abcdefgh"[i:] + "xyz" for i in range(8)]
+    movies = Dataset.from_dict({"image": images, "plot": plots, "title": ["", *"bcdefgh"]})
 
     def collate(rows):
-        images, plots = [row["image"] for row in rows], [row["plot"] for row in rows]
-        return {**processor(images=images, text=plots, return_tensors="pt"), "return_loss": True}
+        images, plots, titles = ([row[name] for row in rows] for name in ("image", "plot", "title"))
+        return {**processor(images=images, text=plots, title=titles, return_tensors="pt"), "return_loss": True}
 
     arguments = TrainingArguments(
         str(tmp_path),

@@ -4,7 +4,7 @@ import torch
 from modeling import PosterCLIPModel
 from modeling.posterclip.losses import LOSSES, positives_by_id, symmetric_loss
 from modeling.training.gradient_cache import backward_in_chunks
-from tests.tiny import tiny_batch, tiny_model, tiny_model_in_modes, tiny_words
+from tests.tiny import tiny_batch, tiny_model, tiny_model_in_modes, tiny_titles, tiny_words
 
 LABELS = torch.tensor([0, 1, 2, 1, 4, 5, 6])
 
@@ -75,10 +75,10 @@ def test_dropout_drops_the_same_in_both_forwards(vision, modes, reads):
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("chunk_size", [1, 3, 100])
-def test_gradients_are_those_of_the_whole_batch_where_posters_are_read(loss, chunk_size):
+def test_gradients_are_those_of_the_whole_batch_where_posters_are_read_and_titles_shown(loss, chunk_size):
     fields = {"use_poster_text": True, "char_ngram_dim": 16, "loss": loss}
     whole, chunked = (tiny_model("vit", "modernbert", **fields).double().train() for _ in range(2))
-    batch = {**tiny_batch(7), **tiny_words(7)}
+    batch = {**tiny_batch(7), **tiny_words(7), **tiny_titles(7)}
     output = whole(**batch)
     joint_loss(whole)(output.image_embeds, output.text_embeds).backward()
     backward_in_chunks(chunked, batch, chunk_size, joint_loss(chunked))

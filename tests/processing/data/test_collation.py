@@ -164,6 +164,72 @@ def test_names_cannot_be_masked_where_titles_or_texts_are_not_there(movies):
         MoviePairs(movies, text_features=torch.zeros(7, 2), mask_names=True)
 
 
+class TestTitles:
+    @pytest.fixture
+    def titled(self) -> Dataset:
+        """Movies of which the last has no title, and the others one, two or three."""
+        others = [[], ["bb"], ["cc", "ccc"], []]
+        rows = {"plots": [["p"], ["q", "r"], ["s"], ["t"]], "title": ["a", "b", "c", ""], "other_titles": others}
+        return Dataset.from_dict(rows)
+
+    def pairs(self, movies: Dataset, share: float, **options) -> MoviePairs:
+        return MoviePairs(movies, image_features=torch.zeros(len(movies), 1), title_share=share, **options)
+
+    def shown(self, pairs: MoviePairs, epoch: int) -> list[str]:
+        pairs.epoch = epoch
+        return [pairs[i]["title"] for i in range(len(pairs))]
+
+    def test_are_hidden_unless_a_share_is_asked_for(self, titled):
+        assert "title" not in self.pairs(titled, 0.0)[0]
+
+    def test_are_shown_by_seed_epoch_and_index_alone(self, titled):
+        pairs, again, other = self.pairs(titled, 0.5), self.pairs(titled, 0.5), self.pairs(titled, 0.5, seed=1)
+        first = [self.shown(pairs, epoch) for epoch in range(20)]
+        random.seed(5)
+        assert [self.shown(again, epoch) for epoch in reversed(range(20))] == first[::-1]
+        assert [self.shown(other, epoch) for epoch in range(20)] != first
+
+    def test_are_shown_to_their_share_of_the_items(self):
+        movies = Dataset.from_dict({"plots": [["p"]] * 500, "title": ["a"] * 500})
+        for share in (0.25, 0.8):
+            pairs = self.pairs(movies, share)
+            assert sum(map(bool, self.shown(pairs, 0))) / 500 == pytest.approx(share, abs=0.07)
+            assert self.shown(pairs, 0) != self.shown(pairs, 1)
+
+    def test_get_their_turn_each_and_a_movie_without_one_shows_none(self, titled):
+        epochs = [self.shown(self.pairs(titled, 1.0), epoch) for epoch in range(30)]
+        assert [set(titles) for titles in zip(*epochs, strict=True)] == [{"a"}, {"b", "bb"}, {"c", "cc", "ccc"}, {""}]
+
+    def test_leave_the_draw_of_plots_alone(self, titled):
+        plain, other = self.pairs(titled, 0.0), self.pairs(titled, 0.5)
+        assert [drawn(plain, epoch) for epoch in range(9)] == [drawn(other, epoch) for epoch in range(9)]
+
+    def test_are_the_same_where_they_are_features(self, titled):
+        titles = ["", "a", "b", "bb", "c", "cc", "ccc"]
+        raw = self.pairs(titled, 0.7)
+        cached = self.pairs(titled, 0.7, title_features=torch.arange(1, 7).float()[:, None])
+        for epoch in range(10):
+            raw.epoch = cached.epoch = epoch
+            for i in range(len(titled)):
+                assert titles[int(cached[i]["title_text_features"])] == raw[i]["title"]
+
+    def test_become_tokens_in_a_batch_and_no_title_a_mask_of_zeros(self, titled):
+        pairs = self.pairs(titled, 1.0)
+        batch = PairCollator(tiny_processor())([pairs[3], pairs[0]])
+        assert batch["title_attention_mask"].tolist() == [[0, 0, 0], [1, 1, 1]]
+        assert torch.equal(batch["title_input_ids"][1:], tiny_processor()(text="a", return_tensors="pt")["input_ids"])
+
+    @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+    def test_are_shown_to_a_share_between_0_and_1(self, share, titled):
+        with pytest.raises(ValueError, match="title_share"):
+            self.pairs(titled, share)
+
+    def test_must_be_there_if_they_are_to_be_shown(self, movies):
+        for without in (movies, movies.add_column("title", [""] * 4)):
+            with pytest.raises(ValueError, match=r"title_share=0.5: none of the movies has a title"):
+                MoviePairs(without, tiny_processor(), title_share=0.5)
+
+
 @pytest.fixture
 def printed() -> Dataset:
     """Movies with a word each on their posters, but the last two with nothing and with what nobody has read."""

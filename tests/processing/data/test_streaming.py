@@ -55,6 +55,23 @@ class TestRows:
         shown = {item["text"] for item in islice(stream(source, mask_names=True), 20)}
         assert shown == {"A duel of ... with ....", "...'s duel with ...."}
 
+    def test_show_one_of_their_titles_to_a_share_of_the_items(self, tmp_path):
+        source = write_shards(
+            tmp_path / "movies",
+            [[movie(0, title="Seven", original_title="Se7en"), movie(1, title="", original_title="")]],
+        )
+        items = [(item["id"], item["title"]) for item in islice(stream(source, title_share=0.5), 60)]
+        assert set(items) == {("m0", "Seven"), ("m0", "Se7en"), ("m0", ""), ("m1", "")}
+        assert items == [(item["id"], item["title"]) for item in islice(stream(source, title_share=0.5), 60)]
+        assert "title" not in next(iter(stream(source)))
+
+    def test_cannot_show_titles_without_a_column_of_them(self, tmp_path):
+        source = write_shards(tmp_path / "movies", in_shards(2))
+        with pytest.raises(CatalogueError, match=r"title_share=0\.5: the stream has no column of titles"):
+            stream(source, title_share=0.5)
+        with pytest.raises(ValueError, match="title_share must lie between 0 and 1"):
+            stream(source, title_share=2)
+
     def test_show_what_is_printed_on_posters_where_that_is_asked_for(self, tmp_path):
         lines = [{"text": "ab", "score": 0.9, "box": None}, {"text": "unsure", "score": 0.1, "box": None}]
         rows = [movie(i, poster_text=lines[i:]) for i in range(3)]  # on the third, nothing

@@ -213,6 +213,23 @@ class TestPosterText:
         assert not set(WORDS) & tiny_processor()(images=POSTER, text="a", return_tensors="pt").keys()
 
 
+class TestTitles:
+    def test_are_tokenized_as_plots_are_and_an_empty_one_is_masked(self):
+        inputs = tiny_processor()(text=["a long plot", "b", "c"], title=["abc", "", "a"], return_tensors="pt")
+        expected = tiny_processor()(text=["abc", "a"], return_tensors="pt")
+        assert torch.equal(inputs["title_input_ids"][[0, 2]], expected["input_ids"])
+        assert inputs["title_attention_mask"].sum(1).tolist() == [5, 0, 3]
+        assert inputs["input_ids"].shape[0] == 3
+
+    def test_of_one_movie_is_a_text(self):
+        assert tiny_processor()(text="a plot", title="abc", return_tensors="pt")["title_input_ids"].shape == (1, 5)
+
+    @pytest.mark.parametrize(("plots", "titles"), [(["a", "b"], ["c"]), ("ab", ["c", "d"])])
+    def test_must_be_as_many_as_plots(self, plots, titles):
+        with pytest.raises(ValueError, match=r"title: \d titles for \d plots"):
+            tiny_processor()(text=plots, title=titles, return_tensors="pt")
+
+
 NOISE = Image.effect_noise((20, 30), 90).convert("RGB")
 PIXELS = np.asarray(NOISE)
 
