@@ -81,10 +81,7 @@ def source_warnings(
     if without := sum(not movie["title"] for movie in movies):
         consequence = "" if has_splits else ": splits are not by series there, sequels may lie in several splits"
         warnings.append(f"{without} of {len(movies)} rows have no title{consequence}")
-    if text.unused:
-        names = ", ".join([*text.unused[:5], *(["..."] if len(text.unused) > 5 else [])])
-        warnings.append(f"rows of poster_text.jsonl that belong to no poster: {len(text.unused)} ({names})")
-    return warnings
+    return [*warnings, *text.warnings()]
 
 
 def same_movie(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -43,6 +43,7 @@ def read_posters(movies: Dataset, folder: Path, language: str | None = None) -> 
     Raises:
         ImportError: rapidocr or its model of the language is not installed.
         ValueError: rapidocr has no model of the language.
+        OSError: the file cannot be written, for instance on a full disk. What was written before stays good.
 
     Example:
         >>> lines, failed = read_posters(movies, Path("poster_text"))  # doctest: +SKIP
@@ -96,6 +97,8 @@ def _read(
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for _ in tqdm(pool.map(read, unread), "reading posters", len(unread), unit=" posters"):
                 pass
+    except OSError as error:
+        raise OSError(f"The poster text {file} cannot be written: {error.strerror or error}") from error
     finally:
         os.close(descriptor)
     return reasons

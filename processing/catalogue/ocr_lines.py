@@ -61,6 +61,13 @@ class PosterText:
         self.unused = [name for name in (*self.by_id, *self.by_file) if name not in used]
         return found
 
+    def warnings(self) -> list[str]:
+        """Returns a line that names the rows which belong to no poster, if there are such, after `join`."""
+        if not self.unused:
+            return []
+        names = ", ".join([*self.unused[:5], *(["..."] if len(self.unused) > 5 else [])])
+        return [f"rows of {FILE} that belong to no poster: {len(self.unused)} ({names})"]
+
 
 def check_lines(value: Any) -> list[Line] | None:
     """Returns the lines of a poster out of what a source gives for them, None where nobody has read it.

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datasets import Dataset, Features, concatenate_datasets
+from datasets import Dataset, Features, Value, concatenate_datasets
+
+from processing.posterclip.ocr import Line
 
 from .movies import MOVIE_FEATURES, read_text_fields
 from .ocr_lines import FILE as TEXT_FILE
+from .ocr_lines import LINES, check_lines, read_poster_text
 from .sources.columns import Columns
 from .sources.hub_datasets import DATASET_SUFFIXES
 from .sources.images import IMAGE_SUFFIXES, image_files
@@ -102,8 +105,9 @@ def read_posters(source: str, image_column: str | None = None) -> CheckedRows:
         image_column: that column; by default one with a known name or of type Image.
 
     Returns:
-        Rows with the columns `poster`, which is the path relative to the folder, or the id or number of a table's row,
-        and `image`, which is not decoded: {"path", "bytes"}.
+        Rows with the columns `poster`, which is the path relative to the folder, or the id or number of a table's row;
+        `image`, which is not decoded: {"path", "bytes"}; and `poster_text`, the lines on the poster where a column or
+        `poster_text.jsonl` gives them, else None.
 
     Raises:
         CatalogueError: there are no posters.
@@ -116,20 +120,36 @@ def read_posters(source: str, image_column: str | None = None) -> CheckedRows:
     files = [path] if path.suffix.lower() in IMAGE_SUFFIXES else image_files(path) if path.is_dir() else []
     if files:
         root = path if path.is_dir() else path.parent
-        names = [str(file.relative_to(root)) for file in files]
-        rows = [Row(name, {FILE_ID: name}, name, file) for name, file in zip(names, files, strict=True)]
+        paths = {str(file.relative_to(root)): file for file in files}
+        rows = [Row(name, {FILE_ID: name}, name, file) for name, file in paths.items()]
         found = Source(rows, poster_paths(rows), Columns({"id": [FILE_ID]}))
     elif path.is_dir() and not any(file.suffix.lower() in DATASET_SUFFIXES for file in path.iterdir()):
         raise CatalogueError(f"{source} holds no images")
     else:
         found = read_source(source, None, image_column, need_plots=False)
-    bad = [bad_row(row, found.columns, row.problem) for row in found.rows if row.problem]
-    good = [index for index, row in enumerate(found.rows) if not row.problem]
-    if not good:
+    beside = read_poster_text(path)
+    bad = list(beside.bad_rows)
+    names: dict[int, tuple[str, str]] = {}
+    lines: list[list[Line] | None] = []
+    for index, row in enumerate(found.rows):
+        try:
+            if row.problem:
+                raise ValueError(row.problem)
+            given = [check_lines(row.fields.get(column)) for column in found.columns["poster_text"]]
+            names[index] = as_id(row.fields.get(found.columns["id"][0])), row.poster
+            lines.append(next((of for of in given if of is not None), None))
+        except ValueError as error:
+            bad.append(bad_row(row, found.columns, str(error)))
+    if not names:
         raise CatalogueError(f"no row of {source} can be used: all {len(bad)} are bad, first {bad[0]}")
-    names = [found.rows[index].poster or as_id(found.rows[index].fields[found.columns["id"][0]]) for index in good]
-    posters = concatenate_datasets([Dataset.from_dict({"poster": names}), found.images.select(good)], axis=1)
-    return CheckedRows(posters, bad, found.columns, found.warnings)
+    texts = beside.join(list(names.values()))
+    fields = {
+        "poster": [poster or number for number, poster in names.values()],
+        "poster_text": [other if own is None else own for own, other in zip(lines, texts, strict=True)],
+    }
+    named = Dataset.from_dict(fields, Features({"poster": Value("string"), "poster_text": LINES}))
+    posters = concatenate_datasets([named, found.images.select(list(names))], axis=1)
+    return CheckedRows(posters, bad, found.columns, [*found.warnings, *beside.warnings()])
 
 
 def _table(source: str) -> Path:

@@ -1,7 +1,10 @@
 import csv
 import json
+import resource
+import shutil
 from importlib.util import find_spec
 from itertools import count
+from pathlib import Path
 
 import pytest
 import torch
@@ -130,6 +133,48 @@ def test_a_table_of_one_movie_is_matched(model, job, tmp_path):
     (tmp_path / "movies.csv").write_text("id,title\n7,Moby Dick\n")
     run(model, job)
     assert {row["id"] for row in rows_of(job["output"]).values()} == {"7"}
+
+
+def test_posters_and_rows_that_are_there_twice_are_named(model, job, catalogue, tmp_path, capsys):
+    (catalogue / "copy.png").write_bytes((catalogue / "3.png").read_bytes())
+    with open(tmp_path / "movies.csv", "a") as table:
+        table.write("3,Movie d,ddddddd\n3,Another,xxx\n")
+    run(model, job)
+    told, found = capsys.readouterr().err, rows_of(job["output"])
+    assert "the same picture: 3.png, copy.png" in told
+    assert "row 20 (id 3): the same movie as row 5" in told and "row 21 (id 3): the id is taken by row 5" in told
+    assert found["3.png"]["id"] == found["copy.png"]["id"]
+
+
+def test_what_was_encoded_before_ctrl_c_is_kept(model, job, monkeypatch, capsys):
+    """Ctrl-C comes when all posters are encoded and no text is."""
+    Path(job["movies"]).write_text("id,title\n7,A title that no other test has\n")
+    with monkeypatch.context() as patched, pytest.raises(SystemExit) as ended:
+        patched.setattr("scripts.common.features.encode_texts", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        run(model, job)
+    assert ended.value.code == 130
+    assert "the same command goes on from there" in capsys.readouterr().err
+    assert not Path(job["output"]).exists()
+    monkeypatch.setattr("scripts.common.features.encode_images", None)  # whoever calls it fails
+    run(model, job)
+    assert len(rows_of(job["output"])) == 18
+
+
+@pytest.mark.parametrize("full", ["The feature cache .*sqlite cannot be written", "The matches cannot be written to"])
+def test_on_a_full_disk_what_cannot_be_written_is_named(full, model, job, monkeypatch):
+    """What was encoded before the results were written is kept."""
+    if "matches" in full:
+        run(model, job)
+        shutil.rmtree(job["output"])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))  # larger files cannot be written, as on a full disk
+    try:
+        with pytest.raises(SystemExit, match=f"error: {full}"):
+            run(model, job)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    run(model, job)
+    assert len(rows_of(job["output"])) == 18
 
 
 @pytest.mark.slow

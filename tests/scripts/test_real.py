@@ -3,6 +3,7 @@
 The smallest split stands in for the training movies.
 """
 
+import csv
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from modeling.demo_encoders import export_text_encoder, export_vision_encoder
-from scripts import evaluate, train
+from scripts import evaluate, match, train
 
 ROOT = Path(__file__).parents[2]
 SEED = ROOT / "scripts" / "configs" / "seed.yaml"
@@ -135,16 +136,52 @@ def test_the_seeds_recipe_remembers_its_movies_and_hardly_finds_others(movies, e
         assert unknown[direction]["R@10"] < 0.1
 
 
-def test_a_model_that_reads_posters_finds_movies_it_has_not_seen(movies, encoders, tmp_path):
+@pytest.fixture(scope="module")
+def reader(folder, movies, encoders) -> Path:
+    """A model that reads posters, trained for two epochs by the preset."""
     if not (Path(movies[1]) / "poster_text.jsonl").is_file():
         pytest.skip("nobody has read these posters")
-    out, preset = tmp_path / "run", str(ROOT / "scripts" / "configs" / "posterclip.yaml")
+    out, preset = folder / "reader", str(ROOT / "scripts" / "configs" / "posterclip.yaml")
     short = ["--num_train_epochs", "2", "--eval_strategy", "no", "--save_strategy", "no"]
     short += ["--load_best_model_at_end", "False"]
     train.main([preset, *movies, *encoders, *short, "--output_dir", str(out)])
-    evaluate.main([str(out), *movies[:-2], "--split", "test", "--feature_cache", encoders[-1]])
-    metrics = json.loads((out / "report-test" / "results.json").read_text())["metrics"]
-    assert (out / "report-test" / "index.html").stat().st_size < 10_000_000
+    return out
+
+
+def test_a_model_that_reads_posters_finds_movies_it_has_not_seen(reader, movies, encoders):
+    evaluate.main([str(reader), *movies[:-2], "--split", "test", "--feature_cache", encoders[-1]])
+    metrics = json.loads((reader / "report-test" / "results.json").read_text())["metrics"]
+    assert (reader / "report-test" / "index.html").stat().st_size < 10_000_000
     for direction in ("image_to_text", "text_to_image"):
         assert metrics[direction]["R@1"] > 0.15
         assert metrics[direction]["R@10"] > 0.28
+
+
+def test_scans_under_meaningless_names_find_their_movies_in_a_table(reader, movies, tmp_path):
+    """Forty posters, read by OCR; two hundred movies, without those of ten of the posters."""
+    pytest.importorskip("rapidocr")
+    rows = [json.loads(line) for line in (Path(movies[1]) / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [row for row in rows if row["split"] == "test"][:210]
+    present, absent = rows[:200], rows[200:]
+    with open(tmp_path / "movies.csv", "w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, ("id", "title", "year", "intro"), extrasaction="ignore")
+        table.writeheader()
+        table.writerows(present)
+    (tmp_path / "scans").mkdir()
+    answers = {}
+    for number, row in enumerate([*present[::7][:30], *absent]):
+        name = f"IMG_{7919 * number % 10_000:04}.jpg"
+        shutil.copyfile(Path(movies[1]) / row["file_name"], tmp_path / "scans" / name)
+        answers[name] = str(row["id"])
+    flags = ["--posters", str(tmp_path / "scans"), "--movies", str(tmp_path / "movies.csv")]
+    match.main([str(reader), *flags, "--output", str(tmp_path / "matches")])
+
+    with open(tmp_path / "matches" / "matches.csv", encoding="utf-8-sig", newline="") as file:
+        found = {row["poster"]: row for row in csv.DictReader(file)}
+    assert found.keys() == answers.keys()
+    gone = {str(row["id"]) for row in absent}
+    right = [name for name, row in found.items() if row["id"] == answers[name]]
+    accepted = [name for name, row in found.items() if row["status"] == "accepted"]
+    assert len(right) >= 24
+    assert len(accepted) >= 15 and len(set(accepted) - set(right)) <= 2
+    assert sum(answers[name] in gone for name in accepted) <= 1

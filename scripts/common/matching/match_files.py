@@ -159,6 +159,8 @@ def write_matches(
         write_results(partial / SUMMARY, summary)
         for name in (SUMMARY, CSV, PAGE):  # the summary first: it says whose folder this is
             (partial / name).replace(folder / name)
+    except OSError as error:
+        raise OSError(f"The matches cannot be written to {folder}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return summary

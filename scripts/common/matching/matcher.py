@@ -21,6 +21,7 @@ from huggingface_hub.errors import EntryNotFoundError
 
 from modeling import PosterCLIPModel
 from processing import PosterCLIPProcessor
+from processing.catalogue.image_checks import check_posters
 from processing.catalogue.ocr_cache import read_posters
 from processing.catalogue.ocr_lines import LINES
 from processing.data.titles import all_titles
@@ -139,18 +140,17 @@ class Matcher:
         if not len(posters) or not len(movies):
             raise ValueError(f"Nothing can be matched: {len(posters)} posters and {len(movies)} movies.")
         lines, errors = self._poster_text(posters)
-        readable = [row for row in range(len(posters)) if row not in errors]
+        embedded = self._embed_posters(posters, lines, errors)
         names = posters["poster"][:]
         results: dict[int, dict[str, Any]] = {
             row: {"poster": names[row], "status": FAILED, "error": reason} for row, reason in errors.items()
         }
-        if readable:
-            chosen = posters.select_columns("image").select(readable).cast_column("image", Image())
-            chosen = chosen.add_column("poster_text", [lines[row] for row in readable], feature=LINES)
+        if embedded is not None:
             if not any(all_titles(movies)):
                 titles = "hide"
-            sides = embed_posters(self.encoder, chosen), embed_movies(self.encoder, movies, titles)
+            sides = embedded, embed_movies(self.encoder, movies, titles)
             answers = self._answers(*sides, movies, precision, one_to_one, self.stage if titles == "use" else None)
+            readable = [row for row in range(len(posters)) if row not in errors]
             results |= {row: {"poster": names[row], **answer} for row, answer in zip(readable, answers, strict=True)}
         rows = [results[row] for row in range(len(posters))]
         return Dataset.from_list([{**dict.fromkeys(MATCH_FEATURES), **row} for row in rows], features=MATCH_FEATURES)
@@ -195,6 +195,22 @@ class Matcher:
         for row, lines in zip(unread, read, strict=True):
             given[row] = lines
         return given, {unread[row]: reason for row, reason in failed.items()}
+
+    def _embed_posters(self, posters: Dataset, lines: Sequence[Any], errors: dict[int, str]) -> Posters | None:
+        """Returns the posters' side without those in `errors`, to which posters that cannot be decoded are added."""
+        readable = [row for row in range(len(posters)) if row not in errors]
+        if not readable:
+            return None
+        images = posters.select_columns("image").cast_column("image", Image())
+        chosen = images.select(readable).add_column("poster_text", [lines[row] for row in readable], feature=LINES)
+        try:
+            return embed_posters(self.encoder, chosen)
+        except Exception:  # what a decoder meets in broken bytes is anything
+            found, _ = check_posters(images.cast_column("image", Image(decode=False)), readable)
+            if not found:
+                raise
+        errors.update(found)
+        return self._embed_posters(posters, lines, errors)
 
     def _answers(
         self,

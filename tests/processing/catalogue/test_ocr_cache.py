@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+import resource
 from types import SimpleNamespace
 
 import numpy as np
@@ -119,6 +120,18 @@ class TestReading:
         engine.seen, engine.broken = [], set()
         assert texts(movies.with_poster_text(tmp_path / "cache")) == [[f"red {n}"] for n in range(20)]
         assert set(engine.seen) == set(range(20)) - before and set(range(9)) <= before
+
+    def test_on_a_full_disk_the_file_is_named_and_keeps_what_was_read(self, engine, catalogue, tmp_path):
+        movies, (soft, hard) = catalogue(20), resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # larger files cannot be written, as on a full disk
+        try:
+            with pytest.raises(OSError, match=r"The poster text .*\.jsonl cannot be written: File too large"):
+                movies.with_poster_text(tmp_path / "cache")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        engine.seen = []
+        assert texts(movies.with_poster_text(tmp_path / "cache")) == [[f"red {n}"] for n in range(20)]
+        assert 0 < len(engine.seen) < 20
 
     def test_a_half_written_row_is_read_anew_and_harms_no_other(self, engine, catalogue, tmp_path):
         movies = catalogue()

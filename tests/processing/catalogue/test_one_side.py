@@ -88,6 +88,24 @@ class TestPosters:
         found = read_posters(str(tmp_path / "scans.parquet"), image_column="scan")
         assert found.rows["poster"][:] == ["x"] and found.rows[0]["image"]["bytes"] == file.read_bytes()
 
+    def test_with_text_that_is_known(self, tmp_path):
+        for name in ("a.png", "b.png", "c.png"):
+            poster(tmp_path / name)
+        rows = [{"file_name": "a.png", "lines": ["MOBY"]}, {"file_name": "b.png", "lines": []}]
+        rows += [{"file_name": "lost.png", "lines": ["x"]}, {"file_name": "c.png"}]
+        (tmp_path / "poster_text.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        found = read_posters(str(tmp_path))
+        texts = [lines and [line["text"] for line in lines] for lines in found.rows["poster_text"][:]]
+        assert texts == [["MOBY"], [], None]  # nothing is printed on the second, nobody has read the third
+        assert found.warnings == ["rows of poster_text.jsonl that belong to no poster: 1 (lost.png)"]
+        assert [str(bad) for bad in found.bad_rows] == ["poster_text.jsonl row 4: no lines"]
+
+    def test_with_text_in_a_column(self, tmp_path):
+        poster(tmp_path / "a.jpg")
+        write_csv(tmp_path / "scans.csv", [["file", "poster_text"], ["a.jpg", "MOBY\nDICK"]])
+        lines = read_posters(str(tmp_path / "scans.csv")).rows[0]["poster_text"]
+        assert [line["text"] for line in lines] == ["MOBY", "DICK"]
+
     def test_of_an_empty_folder(self, tmp_path):
         with pytest.raises(CatalogueError, match="holds no images"):
             read_posters(str(tmp_path))

@@ -121,7 +121,7 @@ def test_on_a_full_disk_the_results_of_before_stay(inputs, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))  # larger files cannot be written, as on a full disk
     try:
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(OSError, match=rf"The matches cannot be written to {folder}: File too large"):
             write_matches(folder, matches_of(inputs), inputs, {**SETTINGS, "precision": 0.5}, {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -100,6 +100,41 @@ def test_a_poster_that_cannot_be_read_fails_alone(matcher, tmp_path):
     assert matches["id"][1:] == movies["id"][:]
 
 
+@pytest.mark.parametrize("content", [b"not an image", None])
+def test_a_poster_that_cannot_be_decoded_fails_alone_also_where_its_text_is_given(content, matcher, tmp_path):
+    """It may be gone or broken since it was checked."""
+    if content:
+        (tmp_path / "bad.png").write_bytes(content)
+    movies = rows(100, 3)
+    posters = movies.cast_column("image", Image(decode=False)).select_columns(["poster", "image", "poster_text"])
+    bad = {**posters[0], "poster": "bad.png", "image": {"path": str(tmp_path / "bad.png"), "bytes": None}}
+    matches = matcher.match(Dataset.from_list([posters[0], bad, *posters], features=posters.features), movies)
+    assert [status == "failed" for status in matches["status"]] == [False, True, False, False, False]
+    assert matches["error"][1] == ("not an image: starts with not" if content else "no such file")
+    assert [found for found in matches["id"] if found] == [movies["id"][0], *movies["id"][:]]
+
+
+def test_where_no_poster_can_be_decoded_all_fail(matcher):
+    movies = rows(100, 2)
+    posters = movies.cast_column("image", Image(decode=False)).map(lambda row: {"image": {"path": None, "bytes": b""}})
+    assert matcher.match(posters, movies)["status"][:] == ["failed"] * 2
+
+
+def test_a_poster_that_is_there_twice_gets_the_same_movie(matcher):
+    movies = rows(100, 5)
+    twice = Dataset.from_list([*movies, movies[0]], features=movies.features)
+    matches = matcher.match(twice, movies)
+    first, again = ({**match, "poster": None} for match in (matches[0], matches[5]))
+    assert first == again
+
+
+def test_a_table_of_one_movie_is_matched_with_confidence(matcher):
+    posters = rows(100, 3)
+    matches = matcher.match(posters, posters.select([1]))
+    assert matches["confidence"][1] > 0.5 and matches["id"][1] == posters["id"][1]
+    assert "accepted" not in (matches["status"][0], matches["status"][2])
+
+
 def test_a_model_without_a_second_stage_has_no_confidence(fitted, tmp_path):
     for file in fitted.iterdir():
         if file.is_file() and file.name != FILE:
