@@ -62,7 +62,7 @@ def write_space(folder: Path, encoder: FeatureEncoder, catalogue: Catalogue) -> 
     encoder.processor.save_pretrained(folder / "model")
     movies = catalogue.movies(list(catalogue.splits))
     posters, plots = encoder.embeddings(movies)
-    save_file({"posters": posters, "plots": plots}, folder / EMBEDDINGS)
+    save_file({"posters": posters.to_array(), "plots": plots.to_array()}, folder / EMBEDDINGS)
     splits = [name for name, split in catalogue.splits.items() for _ in split]
     rows = []
     for number, (movie, split) in enumerate(zip(movies, splits, strict=True)):

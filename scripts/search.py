@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from processing.search.hybrid_embeddings import SIDES
+from processing.pair_retrieval.hybrid_vectors import HybridVectors
+from processing.search.columns import SIDES
 from processing.search.index import CatalogueIndex
 from scripts.common.command_line import USER_ERRORS, load_model, quiet_libraries, stop
 from scripts.common.features import model_key
@@ -55,7 +56,8 @@ def main(arguments: list[str] | None = None) -> None:
         inputs = {"images": options.poster} if options.poster else {"text": options.query}
         with torch.no_grad():
             output = model.eval()(**processor(**inputs, return_tensors="pt"))
-        query = (output.text_embeds if options.poster is None else output.image_embeds).float().numpy()
+        embeds = output.text_embeds if options.poster is None else output.image_embeds
+        query = HybridVectors.from_array(embeds.float().numpy(), model.config.projection_dim)
         limit = processor.tokenizer.model_max_length
         if options.query and len(processor.tokenizer(options.query, truncation=False)["input_ids"]) > limit:
             print(f"The query is long: the encoder takes its first {limit} tokens", file=sys.stderr)

@@ -25,7 +25,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "processing/catalogue": {"processing/splits", "processing/posterclip"},
     "processing/data": {"processing/catalogue", "processing/splits", "processing/posterclip"},
     "processing/evaluation": {"processing/pair_retrieval"},
-    "processing/matching": {"processing/evaluation", "processing/splits", "processing/posterclip"},
+    "processing/matching": {
+        *("processing/evaluation", "processing/pair_retrieval", "processing/splits", "processing/posterclip"),
+    },
     "processing/reporting": {"processing/evaluation", "processing/pair_retrieval", "processing/posterclip"},
     "processing/search": {"processing/evaluation", "processing/pair_retrieval"},
     "processing": {"processing/posterclip"},

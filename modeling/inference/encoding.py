@@ -64,17 +64,6 @@ def encode_texts(
     return torch.cat(features)[torch.tensor(order).argsort()]
 
 
-@torch.no_grad()
-def embed(
-    model: PosterCLIPModel, image_features: Tensor, text_features: Tensor, poster_text_features: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Returns the embeddings of features, (posters, dimensions) and (texts, dimensions), L2-normalised, on the CPU."""
-    poster_text = None if poster_text_features is None else poster_text_features.to(model.device)
-    images = model.embed_posters(image_features.to(model.device), poster_text)
-    texts = model.embed_texts(text_features.to(model.device))
-    return images.float().cpu(), texts.float().cpu()
-
-
 @contextmanager
 def _evaluating(model: PosterCLIPModel) -> Any:
     was_training = model.training

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from datasets import Dataset
@@ -20,6 +20,13 @@ from .masking import masked_names
 from .pixels import PosterPixels
 from .titles import all_titles, draw_title
 from .transforms import augment
+
+
+class FeatureRows(Protocol):
+    """Feature vectors, one a row: a tensor, or an object that makes a tensor of a row when it is read."""
+
+    def __getitem__(self, row: Any, /) -> Tensor:
+        """Returns the vector of a row, (feature,)."""
 
 
 class MoviePairs(TorchDataset):
@@ -67,12 +74,12 @@ class MoviePairs(TorchDataset):
         plots: Sequence[Sequence[str]] | None = None,
         seed: int = 0,
         image_features: Tensor | None = None,
-        text_features: Tensor | None = None,
+        text_features: FeatureRows | None = None,
         use_poster_text: bool = False,
-        poster_text_features: Tensor | None = None,
+        poster_text_features: FeatureRows | None = None,
         poster_text_dropout: float = 0.0,
         title_share: float = 0.0,
-        title_features: Tensor | None = None,
+        title_features: FeatureRows | None = None,
         augment: bool = False,
         genres: bool = False,
         mask_names: bool = False,

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.lib.format import open_memmap
 
-from processing.pair_retrieval.ranking import Embeddings, score_blocks
+from processing.pair_retrieval.hybrid_vectors import Embeddings
+from processing.pair_retrieval.ranking import score_blocks
 
 FORMATS = (".npy", ".parquet")
 
@@ -27,7 +28,7 @@ def write_distances(path: Path, image_embeds: Embeddings, text_embeds: Embedding
     Args:
         path: a `.npy` of shape (movies, movies), in the order of the embeddings; or a `.parquet` with a row a poster:
             its `id`, and `distances`, a list over the plots. The plots' ids are the column `id`, in that order.
-        image_embeds, text_embeds: (movies, dim) each, L2-normalised.
+        image_embeds, text_embeds: a row for each movie, L2-normalised.
         ids: of the movies.
 
     Example:

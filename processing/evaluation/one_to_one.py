@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from processing.pair_retrieval.ranking import Embeddings, Ids, Ranks, id_codes, score_blocks
+from processing.pair_retrieval.hybrid_vectors import Embeddings
+from processing.pair_retrieval.ranking import Ids, Ranks, id_codes, score_blocks
 
 from .retrieval import PoolResult
 
@@ -32,7 +33,7 @@ def match_one_to_one(
     softmax is over scale * cosine.
 
     Args:
-        image_embeds, text_embeds: (n, dim) each, L2-normalised.
+        image_embeds, text_embeds: n rows each, L2-normalised.
         image_ids, text_ids: the movie id of each, in any order.
         scale: exp(logit_scale), by which the model multiplies cosines.
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from processing.pair_retrieval.hybrid_vectors import Embeddings
 from processing.pair_retrieval.measures import metric_names, summarise
 from processing.pair_retrieval.ranking import (
     DIRECTIONS,
-    Embeddings,
     Ids,
     Ranks,
     RightRanks,
@@ -168,7 +168,7 @@ def legacy_protocol(
     Trained movies and the others are counted apart, but each is searched for among all movies. A distance
     that ties with the smallest is a miss, so accuracy is the share of rank 1.
 
-    Embeddings are (n, dim), one poster and one plot a movie in the same order; `trained` is (n,) bool.
+    Embeddings are those of one poster and one plot a movie, in the same order; `trained` is (n,) bool.
     Returns under "all", "trained" and "others": count, image_to_text (arg-min along rows), text_to_image
     (along columns); a group without movies is left out. Raises ValueError as `pair_ranks`, and where `trained` is
     not one bool a movie.

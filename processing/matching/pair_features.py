@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .candidates import Movies, Posters, Rows
+from .candidates import Movies, Posters, Rows, pair_dots
 from .pair_text import TEXT_FEATURES, text_features
 
 EMBEDDING_FEATURES = ("similarity", "title_embedding", "plot_embedding", "title_ngrams", "plot_ngrams")
@@ -24,9 +24,9 @@ def pair_features(posters: Posters, movies: Movies, rows: Rows, columns: Rows) -
         columns: (pairs,) the movie of each pair.
     """
     features = np.empty((len(rows), len(PAIR_FEATURES)), np.float32)
-    features[:, 0] = np.sum(posters.embeddings.dots(rows, movies.embeddings, columns), axis=0)
+    features[:, 0] = np.sum(pair_dots(posters.embeddings, rows, movies.embeddings, columns), axis=0)
     for place, part in ((1, movies.titles), (2, movies.plots)):
-        features[:, place], features[:, place + 2] = posters.embeddings.dots(rows, part, columns)
+        features[:, place], features[:, place + 2] = pair_dots(posters.embeddings, rows, part, columns)
     order = np.argsort(rows, kind="stable")
     for of_poster in np.split(order, np.flatnonzero(np.diff(rows[order])) + 1) if len(order) else ():
         texts = [movies.texts[column] for column in columns[of_poster]]

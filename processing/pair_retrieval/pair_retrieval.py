@@ -9,9 +9,10 @@ import datasets
 import evaluate
 import numpy as np
 
+from .hybrid_vectors import Embeddings
 from .intervals import QueryRanks, differences, intervals
 from .measures import RECALL_AT, summarise
-from .ranking import DIRECTIONS, Embeddings, Ids, RightRanks, id_codes, is_whole, pair_ranks, right_ranks
+from .ranking import DIRECTIONS, Ids, RightRanks, id_codes, is_whole, pair_ranks, right_ranks
 
 DESCRIPTION = """
 Retrieval between images and texts that share ids, many to many, in both directions: hit-rate (R@k), true recall

@@ -11,15 +11,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-Embeddings = NDArray[np.floating[Any]]
+from .hybrid_vectors import Candidates, Embeddings, HybridVectors
+
 Ids = NDArray[Any] | Sequence[int] | Sequence[str]
 Ranks = NDArray[np.int64]
 
 DIRECTIONS = ("image_to_text", "text_to_image")
-GRID = 2.0**26
-TILE = (512, 4096)  # scores at a time, rows and columns: as many as a processor's cache holds
-BLOCK = 2**23  # scores at a time where whole rows are needed
+BLOCK = 2**21  # scores at a time
+ROWS = (64, 2**15)  # of a block, fewest and most
 NONE = np.empty(0, dtype=np.int64)
 
 
@@ -83,12 +84,13 @@ def pair_ranks(
 ) -> dict[str, RightRanks]:
     """Returns the ranks of all right answers: of each image among all texts, and of each text among all images.
 
-    Each score is computed once, for both directions, in tiles. Besides a float64 copy of the embeddings, memory is
-    linear in the number of right pairs. Each further right answer of a query costs one more comparison of its scores.
+    Each score is computed once, for both directions, in blocks. Besides a float64 copy of the texts' embeddings, memory
+    is linear in the number of right pairs. Each further right answer of a query costs one more comparison of its
+    scores.
 
     Args:
         image_embeds, text_embeds: (n_images, dim) and (n_texts, dim), L2-normalised; norms may be off by 1 %, as in
-            half precision, and are not corrected.
+            half precision, and are not corrected. Arrays, or both `HybridVectors`, whose zeros cost nothing.
         image_ids, text_ids: one id for each row, integers or strings; ids may repeat on both sides.
 
     Returns:
@@ -116,7 +118,7 @@ def pair_ranks(
             other = "text" if name == "image" else "image"
             first = f"row {orphans[0]}, id {ids[orphans[0]]}"
             raise ValueError(f"{orphans.size} of {len(ids)} {name}_ids have no {other} of that id; first: {first}")
-    images, texts = normalised(image_embeds, "image_embeds"), normalised(text_embeds, "text_embeds")
+    images, texts = as_vectors(image_embeds, "image_embeds"), as_vectors(text_embeds, "text_embeds")
     check_dimensions(images, texts, "image_embeds", "text_embeds")
 
     by_id = np.argsort(codes[1], kind="stable")
@@ -125,12 +127,12 @@ def pair_ranks(
     place = np.arange(len(rows)) - np.repeat(np.cumsum(right) - right, right)
     columns = by_id[(np.cumsum(counts[1]) - counts[1])[codes[0][rows]] + place]
     scores = np.empty(len(rows))
-    step = max(1, BLOCK // images.shape[1])
-    for start in range(0, len(rows), step):
-        part = slice(start, start + step)
-        scores[part] = np.einsum("ij,ij->i", images[rows[part]], texts[columns[part]])
+    for part in blocks(len(rows), images.shape[1]):
+        scores[part] = np.sum(images[rows[part]].on_grid().dots(texts[columns[part]].on_grid()), axis=0)
     down, across = _Direction(rows, scores), _Direction(columns, scores)
-    _count(images[down.order], texts[across.order], down, across)
+    images, candidates = images[down.order], Candidates(texts[across.order].on_grid())
+    for part in blocks(len(images), len(candidates)):
+        _count(candidates.scores(images[part].on_grid()), part, down, across)
     return dict(zip(DIRECTIONS, (down.ranks(), across.ranks()), strict=True))
 
 
@@ -160,32 +162,15 @@ class _Direction:
         return RightRanks(ranks[place == 0], ranks[place > 0], self.queries[place > 0])
 
 
-def _count(images: NDArray[np.float64], texts: NDArray[np.float64], down: _Direction, across: _Direction) -> None:
-    """Compares every score with the thresholds of its row and of its column, and counts those that reach them."""
-    height, width = TILE
-    scores_buffer, hits_buffer = np.empty(height * width), np.empty(height * width, dtype=np.bool_)
-    for top in range(0, len(images), height):
-        rows = images[top : top + height]
-        for left in range(0, len(texts), width):
-            columns = texts[left : left + width]
-            size = len(rows) * len(columns)
-            scores = scores_buffer[:size].reshape(len(rows), len(columns))
-            np.matmul(rows, columns.T, out=scores)
-            for thresholds, reached in zip(down.thresholds, down.reached, strict=True):
-                if top >= len(thresholds):
-                    break
-                limits = thresholds[top : top + height, None]
-                hits = hits_buffer[: len(limits) * len(columns)].reshape(len(limits), len(columns))
-                np.greater_equal(scores[: len(limits)], limits, out=hits)
-                # Line by line: over a whole axis it is many times slower.
-                reached[top : top + height] += [np.count_nonzero(line) for line in hits]
-            for thresholds, reached in zip(across.thresholds, across.reached, strict=True):
-                if left >= len(thresholds):
-                    break
-                limits = thresholds[left : left + width]
-                hits = hits_buffer[: len(rows) * len(limits)].reshape(len(rows), len(limits))
-                np.greater_equal(scores[:, : len(limits)], limits, out=hits)
-                reached[left : left + width] += np.add.reduce(hits.view(np.uint8), axis=0, dtype=np.uint16)
+def _count(scores: NDArray[np.float64], rows: slice, down: _Direction, across: _Direction) -> None:
+    """Compares the scores of some rows with the thresholds of rows and columns, and counts those that reach them."""
+    for thresholds, reached in zip(down.thresholds, down.reached, strict=True):
+        # Line by line: over a whole axis it is many times slower.
+        lines = zip(scores, thresholds[rows], strict=False)
+        reached[rows] += np.array([np.count_nonzero(line >= limit) for line, limit in lines], dtype=np.int64)
+    for thresholds, reached in zip(across.thresholds, across.reached, strict=True):
+        hits = scores[:, : len(thresholds)] >= thresholds
+        reached += np.add.reduce(hits.view(np.uint8), axis=0, dtype=np.uint16)
 
 
 def score_blocks(queries: Embeddings, candidates: Embeddings) -> Iterator[tuple[slice, NDArray[np.float64]]]:
@@ -193,16 +178,36 @@ def score_blocks(queries: Embeddings, candidates: Embeddings) -> Iterator[tuple[
 
     Embeddings and errors are as in `pair_ranks`. Scores are multiples of 2**-52 and do not depend on the blocks.
     """
-    left, right = normalised(queries, "queries"), normalised(candidates, "candidates")
+    left, right = as_vectors(queries, "queries"), as_vectors(candidates, "candidates")
     check_dimensions(left, right, "queries", "candidates")
-    height = max(1, BLOCK // len(right))
-    for start in range(0, len(left), height):
-        rows = slice(start, min(start + height, len(left)))
-        yield rows, left[rows] @ right.T
+    exact = Candidates(right.on_grid())
+    for rows in blocks(len(left), len(exact)):
+        yield rows, exact.scores(left[rows].on_grid())
 
 
-def normalised(embeds: Embeddings, name: str) -> NDArray[np.float64]:
-    """Returns embeddings rounded by `on_grid`; raises ValueError, with their name, if `pair_ranks` refuses them."""
+def blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Yields parts of the rows of a matrix with about `BLOCK` numbers each."""
+    height = min(max(BLOCK // max(columns, 1), ROWS[0]), ROWS[1])
+    for start in range(0, rows, height):
+        yield slice(start, min(start + height, rows))
+
+
+def as_vectors(embeds: Embeddings, name: str) -> HybridVectors:
+    """Returns embeddings as `HybridVectors`, an array with an empty sparse part.
+
+    Raises:
+        ValueError: `pair_ranks` refuses them; it gives their name.
+    """
+    vectors = embeds if isinstance(embeds, HybridVectors) else _from_array(embeds, name)
+    norms = vectors.norms()
+    stray = np.flatnonzero(~(np.abs(norms - 1) <= 0.01))  # this way round NaN is stray too
+    if stray.size:
+        first = f"row {stray[0]}, norm {norms[stray[0]]:.4g}"
+        raise ValueError(f"{stray.size} of {len(vectors)} {name} are not L2-normalised; first: {first}")
+    return vectors
+
+
+def _from_array(embeds: Any, name: str) -> HybridVectors:
     try:
         array = np.asarray(embeds)
     except (RuntimeError, TypeError, ValueError) as error:
@@ -210,33 +215,15 @@ def normalised(embeds: Embeddings, name: str) -> NDArray[np.float64]:
     if array.ndim != 2 or len(array) == 0 or array.dtype.kind not in "fiu":
         got = f"shape {array.shape} of {array.dtype}"
         raise ValueError(f"{name} must be (rows, dimensions) of real numbers with at least one row, got {got}")
-    exact: NDArray[np.float64] = array.astype(np.float64)
-    norms = np.sqrt(np.einsum("ij,ij->i", exact, exact))
-    stray = np.flatnonzero(~(np.abs(norms - 1) <= 0.01))  # this way round NaN is stray too
-    if stray.size:
-        first = f"row {stray[0]}, norm {norms[stray[0]]:.4g}"
-        raise ValueError(f"{stray.size} of {len(exact)} {name} are not L2-normalised; first: {first}")
-    return on_grid(exact)
+    return HybridVectors(array, csr_array((len(array), 0)))
 
 
-def on_grid(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Rounds the numbers of unit vectors, in place, to multiples of 2**-26, so that the vectors' products are exact.
-
-    BLAS sums in an order that depends on the row's position: in float32, scores of equal vectors differ by up to 1e-7,
-    and ties are lost. Products of rounded numbers are multiples of 2**-52 and, with unit norms, every partial sum is
-    below 2, so float64 represents them exactly in any order. A number changes by at most 2**-27, which is less than
-    the rounding error of a float32 dot product.
-    """
-    numbers *= GRID
-    np.rint(numbers, out=numbers)
-    numbers /= GRID
-    return numbers
-
-
-def check_dimensions(left: Embeddings, right: Embeddings, left_name: str, right_name: str) -> None:
+def check_dimensions(left: HybridVectors, right: HybridVectors, left_name: str, right_name: str) -> None:
     """Raises ValueError if two sides have different dimensions."""
-    if left.shape[1] != right.shape[1]:
-        raise ValueError(f"{left_name} have {left.shape[1]} dimensions, {right_name} {right.shape[1]}")
+    sizes = [(side.dense.shape[1], side.sparse.shape[1]) for side in (left, right)]
+    if sizes[0] != sizes[1]:
+        said = [f"{dense} + {sparse}" if sparse else str(dense) for dense, sparse in sizes]
+        raise ValueError(f"{left_name} have {said[0]} dimensions, {right_name} {said[1]}")
 
 
 def id_codes(query_ids: Ids, candidate_ids: Ids) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from processing.evaluation.retrieval import PoolResult, movie_rows, top_answers
-from processing.pair_retrieval.ranking import Embeddings, Ranks
+from processing.pair_retrieval.hybrid_vectors import Embeddings
+from processing.pair_retrieval.ranking import Ranks
 from processing.posterclip.rgb import to_rgb
 
 from .charts import INK, MISSED, RIGHT, SOFT, new_figure, styled
@@ -60,7 +61,7 @@ def answer_cards(movies: Dataset, embeds: tuple[Embeddings, Embeddings], pool: P
 
     Args:
         movies: of the split, with the columns of a catalogue.
-        embeds: of their posters and plots, (rows, dim) each, in the same order; a movie with several posters has a
+        embeds: of their posters and plots, in the same order; a movie with several posters has a
             row for each.
         pool: the result of `evaluate_pool` on them, each movie's plot once.
     """
@@ -97,7 +98,7 @@ def best_rows(embeds: tuple[Embeddings, Embeddings], ranks: Ranks) -> NDArray[np
     """Returns the rows of the best found posters: by rank, then by the margin of the first answer over the second.
 
     Args:
-        embeds: of posters and of the distinct movies' plots, (posters, dim) and (movies, dim).
+        embeds: of posters and of the distinct movies' plots.
         ranks: of the posters' right plots.
 
     Example:

@@ -17,8 +17,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLoc
 from numpy.typing import NDArray
 
 from processing.evaluation.retrieval import PoolResult
+from processing.pair_retrieval.hybrid_vectors import HybridVectors
 from processing.pair_retrieval.measures import RECALL_AT
-from processing.pair_retrieval.ranking import DIRECTIONS, Embeddings, Ranks
+from processing.pair_retrieval.ranking import DIRECTIONS, Ranks
 
 WIDTH = 5.0  # inches; with text of 11 points a chart 340 pixels wide has letters of 10
 DPI = 216  # 1080 pixels: twice what a page shows
@@ -59,28 +60,29 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(path, dpi=DPI, format="png", metadata={"Software": None})
 
 
-def block_means(embeds: Embeddings, size: int) -> NDArray[np.float64]:
+def block_means(embeds: HybridVectors, size: int) -> NDArray[np.float64]:
     """Returns the mean of each block of `size` rows, (ceil(rows / size), dim); the last block may be smaller.
 
     The dot product of two such means is the mean of the dot products between their rows.
 
     Example:
-        >>> block_means(np.array([[1.0], [3.0], [7.0]]), 2).tolist()
-        [[2.0], [7.0]]
+        >>> embeds = HybridVectors.from_array(np.array([[1.0, 0.0], [3.0, 2.0], [7.0, 0.0]]), dense_dim=1)
+        >>> block_means(embeds, 2).tolist()
+        [[2.0, 1.0], [7.0, 0.0]]
     """
-    starts = np.arange(0, len(embeds), size)
-    counts = np.diff(np.append(starts, len(embeds)))
-    return np.add.reduceat(np.asarray(embeds, np.float64), starts) / counts[:, None]
+    blocks = (embeds[start : start + size] for start in range(0, len(embeds), size))
+    means = [(block.dense.mean(axis=0, dtype=np.float64), block.sparse.mean(axis=0)) for block in blocks]
+    return np.stack([np.concatenate(parts) for parts in means])
 
 
 @styled
-def distance_matrix(images: Embeddings, texts: Embeddings) -> Figure:
+def distance_matrix(images: HybridVectors, texts: HybridVectors) -> Figure:
     """Draws a heat map of the distances -cosine of posters (rows) to plots (columns), right pairs on the diagonal.
 
     With more than 400 movies a cell is the mean over a block of equally many posters and plots.
 
     Args:
-        images, texts: (movies, dim), L2-normalised, in the same order.
+        images, texts: L2-normalised embeddings of the movies, in the same order.
     """
     size = -(-len(images) // CELLS)
     distances = -block_means(images, size) @ block_means(texts, size).T

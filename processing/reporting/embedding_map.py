@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,7 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from processing.pair_retrieval.ranking import Embeddings
+from processing.pair_retrieval.hybrid_vectors import HybridVectors
 
 from .charts import INK, SOFT, legend_below, new_figure, styled
 
@@ -24,7 +25,7 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")
 OTHERS = "#cbc6bc"
 
 
-def to_plane(embeds: Embeddings) -> NDArray[np.float64]:
+def to_plane(embeds: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Returns two coordinates for each row of (rows, dim): t-SNE of 50 principal components; of few rows the first two.
 
     t-SNE ([van der Maaten and Hinton 2008](https://jmlr.org/papers/v9/vandermaaten08a.html)) keeps neighbours
@@ -41,18 +42,18 @@ def to_plane(embeds: Embeddings) -> NDArray[np.float64]:
 
 
 @styled
-def embedding_map(images: Embeddings, texts: Embeddings, genres: Sequence[Sequence[str]]) -> Figure:
+def embedding_map(images: HybridVectors, texts: HybridVectors, genres: Sequence[Sequence[str]]) -> Figure:
     """Draws posters and plots on one plane, in the colours of the six most frequent genres, with a few pairs linked.
 
     A movie has the colour of the first of its genres that has one. Of more than 300 movies, 300 are drawn, spread
     evenly.
 
     Args:
-        images, texts: (movies, dim), L2-normalised, in the same order.
+        images, texts: L2-normalised embeddings of the movies, in the same order.
         genres: of each movie.
     """
     rows = np.linspace(0, len(images) - 1, min(MOVIES, len(images))).astype(int)
-    points = to_plane(np.concatenate([images[rows], texts[rows]]))
+    points = to_plane(HybridVectors.joined([images[rows], texts[rows]]).to_array())
     sides = {"o": points[: len(rows)], "^": points[len(rows) :]}
     frequent = [genre for genre, _ in Counter(name for own in genres for name in own).most_common(len(COLOURS))]
     colour_of = dict(zip(frequent, COLOURS, strict=False))

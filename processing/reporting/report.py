@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from processing.evaluation.retrieval import PoolResult
-from processing.pair_retrieval.ranking import DIRECTIONS, Embeddings
+from processing.pair_retrieval.hybrid_vectors import HybridVectors
+from processing.pair_retrieval.ranking import DIRECTIONS
 
 from . import tables
 from .answer_cards import Card, answer_cards, draw_cards, webp_uri
@@ -56,7 +57,7 @@ class Chart:
 def write_report(
     folder: Path,
     movies: Dataset,
-    embeds: tuple[Embeddings, Embeddings],
+    embeds: tuple[HybridVectors, HybridVectors],
     pool: PoolResult,
     results: Mapping[str, Any],
 ) -> None:
@@ -65,7 +66,7 @@ def write_report(
     Args:
         folder: is made if need be.
         movies: of the split, with the columns of a catalogue.
-        embeds: of their posters and plots, (movies, dim) each, in the same order.
+        embeds: of their posters and plots, in the same order.
         pool: the result of `evaluate_pool` on them.
         results: the content of `results.json`.
     """
@@ -80,7 +81,7 @@ def write_report(
 def draw_charts(
     folder: Path,
     movies: Dataset,
-    embeds: tuple[Embeddings, Embeddings],
+    embeds: tuple[HybridVectors, HybridVectors],
     pool: PoolResult,
     results: Mapping[str, Any],
 ) -> list[Chart]:

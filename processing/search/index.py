@@ -17,9 +17,10 @@ import numpy as np
 import pyarrow.parquet as pq
 from datasets import Dataset, Features, Image, Value, load_dataset
 from datasets.exceptions import DatasetsError
-from numpy.typing import NDArray
 
-from .hybrid_embeddings import SIDES, HybridEmbeddings, column_features
+from processing.pair_retrieval.hybrid_vectors import HybridVectors
+
+from .columns import SIDES, column_features, from_columns, to_columns
 from .searcher import Searcher
 
 RECORD = "index.json"
@@ -97,20 +98,20 @@ class CatalogueIndex:
         """Returns the numbers of the shards that are absent or damaged."""
         return [shard for shard, file in enumerate(self.shards) if _length(file) != len(self.rows(shard))]
 
-    def write(self, shard: int, movies: Dataset, posters: NDArray[np.float32], plots: NDArray[np.float32]) -> None:
+    def write(self, shard: int, movies: Dataset, posters: HybridVectors, plots: HybridVectors) -> None:
         """Writes a shard.
 
         Args:
             shard: its number.
             movies: those of `rows(shard)`.
-            posters, plots: their embeddings, (movies, dense_dim + ngram_dim).
+            posters, plots: their embeddings, with `dense_dim` and `ngram_dim` numbers.
 
         Raises:
             ValueError: an embedding is not finite.
             OSError: the file cannot be written.
         """
         for side, embeds in zip(SIDES, (posters, plots), strict=True):
-            if not (finite := np.isfinite(embeds).all(axis=1)).all():
+            if not (finite := np.isfinite(embeds.norms())).all():
                 raise ValueError(f"The {side} embedding of {movies[int(np.argmin(finite))]['id']} is not finite.")
         dense_dim, ngram_dim = self.record["dense_dim"], self.record["ngram_dim"]
         text = Value("string")
@@ -120,7 +121,7 @@ class CatalogueIndex:
         columns["poster"] = [row["image"]["path"] for row in images]
         features = Features({**dict.fromkeys(columns, text), **column_features(dense_dim, ngram_dim)})
         for side, embeds in zip(SIDES, (posters, plots), strict=True):
-            columns |= HybridEmbeddings.from_array(embeds, dense_dim).to_columns(side)
+            columns |= to_columns(embeds, side)
         file = self.shards[shard]
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(".partial")
@@ -147,7 +148,7 @@ class CatalogueIndex:
 
     def searcher(self, movies: Dataset, side: str) -> Searcher:
         """Returns a searcher in one side, "poster" or "plot", of `movies()`; it answers any number of queries."""
-        return Searcher(HybridEmbeddings.from_dataset(movies, side, self.record["ngram_dim"]))
+        return Searcher(from_columns(movies, side, self.record["ngram_dim"]))
 
 
 def _length(file: Path) -> int | None:

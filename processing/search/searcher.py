@@ -1,17 +1,11 @@
 """Exact search in embeddings that have a dense and a sparse part."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_array
 
 from processing.evaluation.retrieval import best_of
-from processing.pair_retrieval.ranking import normalised, on_grid
-
-from .hybrid_embeddings import HybridEmbeddings
-
-BLOCK = 2**23  # scores at a time
+from processing.pair_retrieval.hybrid_vectors import Candidates, HybridVectors
+from processing.pair_retrieval.ranking import as_vectors, blocks, check_dimensions
 
 Answers = tuple[NDArray[np.int64], NDArray[np.float64]]
 
@@ -19,36 +13,35 @@ Answers = tuple[NDArray[np.int64], NDArray[np.float64]]
 class Searcher:
     """Finds the candidates that score best with a query, exactly.
 
-    A float32 product with the dense part picks the rows that can be among the best; these are scored again in float64.
-    The n-gram part is kept by column, and only the columns that a query has are read.
+    Scores in float32 pick the rows that can be among the best; these are scored again in float64.
 
     Args:
-        candidates: L2-normalised embeddings of posters or plots.
+        embeds: L2-normalised embeddings of the candidates, posters or plots.
 
     Raises:
         ValueError: there is no candidate.
 
     Example:
-        >>> candidates = HybridEmbeddings.from_array(np.eye(3, dtype=np.float32)[[1, 0, 0]], dense_dim=2)
-        >>> rows, scores = Searcher(candidates).search(np.eye(3)[:1], k=2)
+        >>> embeds = HybridVectors.from_array(np.eye(3, dtype=np.float32)[[1, 0, 0]], dense_dim=2)
+        >>> rows, scores = Searcher(embeds).search(embeds[1:2], k=2)
         >>> rows.tolist(), scores.tolist()
         ([[1, 2]], [[1.0, 1.0]])
     """
 
-    def __init__(self, candidates: HybridEmbeddings) -> None:
-        if not len(candidates):
+    def __init__(self, embeds: HybridVectors) -> None:
+        if not len(embeds):
             raise ValueError("There is no candidate to search in.")
-        self.dense, self.ngrams = candidates.dense, csc_array(candidates.ngrams)
+        self.embeds, self.candidates = embeds, Candidates(embeds)
 
     def __len__(self) -> int:
         """Returns the number of candidates."""
-        return self.dense.shape[0]
+        return len(self.embeds)
 
-    def search(self, queries: NDArray[np.floating[Any]], k: int) -> Answers:
+    def search(self, queries: HybridVectors, k: int) -> Answers:
         """Returns what `processing.evaluation.retrieval.top_answers` returns for the same embeddings, to the bit.
 
         Args:
-            queries: (queries, dense_dim + ngram_dim), L2-normalised.
+            queries: embeddings like those of the candidates, L2-normalised.
             k: answers a query, 1 to the number of candidates.
 
         Returns:
@@ -60,28 +53,22 @@ class Searcher:
         """
         if not 1 <= k <= len(self):
             raise ValueError(f"k must lie in 1..{len(self)}, the number of candidates, not {k}")
-        exact, dense_dim = normalised(queries, "queries"), self.dense.shape[1]
-        if exact.shape[1] != dense_dim + self.ngrams.shape[1]:
-            raise ValueError(f"queries have {exact.shape[1]} dimensions, not {dense_dim} + {self.ngrams.shape[1]}")
-        answers, height = [], max(1, BLOCK // len(self))
-        for start in range(0, len(exact), height):
-            block = exact[start : start + height]
-            scores = block[:, :dense_dim].astype(np.float32) @ self.dense.T
-            answers += [self._best(query, line, k) for query, line in zip(block, scores, strict=True)]
+        queries = as_vectors(queries, "queries")
+        check_dimensions(queries, self.embeds, "queries", "the candidates")
+        answers = []
+        for part in blocks(len(queries), len(self)):
+            block = queries[part]
+            lines = enumerate(self.candidates.scores(block))
+            answers += [self._best(block[[row]].on_grid(), line, k) for row, line in lines]
         rows, best = zip(*answers, strict=True)
         return np.stack(rows), np.stack(best)
 
     def _best(
-        self, query: NDArray[np.float64], dense_scores: NDArray[np.float32], k: int
+        self, query: HybridVectors, rough: NDArray[np.float32], k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        dense_dim = self.dense.shape[1]
-        columns = np.flatnonzero(query[dense_dim:])
-        shared = self.ngrams[:, columns].astype(np.float64)
-        on_grid(shared.data)
-        ngram_scores = shared @ query[dense_dim:][columns]
-        rough = dense_scores + ngram_scores
-        error = dense_dim * 2.0**-23  # of a float32 product of unit vectors, at most
+        # Of a float32 product of unit vectors, at most; few numbers of the sparse part meet.
+        error = (self.embeds.dense.shape[1] + query.sparse.nnz) * 2.0**-23
         rows = np.flatnonzero(rough >= np.partition(rough, -k)[-k] - 2 * error)
-        dense = on_grid(self.dense[rows].astype(np.float64))
-        found, best = best_of((dense @ query[:dense_dim] + ngram_scores[rows])[None], k)
+        exact = Candidates(self.embeds[rows].on_grid()).scores(query)
+        found, best = best_of(exact, k)
         return rows[found[0]], best[0]

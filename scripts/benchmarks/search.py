@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from processing.pair_retrieval.hybrid_vectors import HybridVectors
 from processing.reporting.results import write_results
-from processing.search.hybrid_embeddings import HybridEmbeddings
 from processing.search.searcher import Searcher
 from scripts.benchmarks.measure import Section, resident_memory, table
 from scripts.common.command_line import parse, quiet_libraries, stop
@@ -44,7 +44,7 @@ class SearchBenchmarkArguments:
             raise ValueError(f"dense_dim, ngram_dim: no embedding has {self.dense_dim} + {self.ngram_dim} numbers.")
 
 
-def made_up(count: int, dense_dim: int, ngram_dim: int, ngrams: int, seed: int) -> HybridEmbeddings:
+def made_up(count: int, dense_dim: int, ngram_dim: int, ngrams: int, seed: int) -> HybridVectors:
     """Returns made-up embeddings of norm 1 with up to `ngrams` numbers in the n-gram part.
 
     Example:
@@ -56,7 +56,7 @@ def made_up(count: int, dense_dim: int, ngram_dim: int, ngrams: int, seed: int) 
     dense = random.standard_normal((count, dense_dim), dtype=np.float32)
     dense /= np.linalg.norm(dense, axis=1, keepdims=True)
     if not ngram_dim:
-        return HybridEmbeddings(dense, csr_array((count, 0), dtype=np.float32))
+        return HybridVectors(dense, csr_array((count, 0), dtype=np.float32))
     frequencies = 1 / np.arange(1, ngram_dim + 1)
     columns = random.choice(ngram_dim, size=count * ngrams, p=frequencies / frequencies.sum())
     values = random.choice([-1.0, 1.0], size=count * ngrams).astype(np.float32)
@@ -66,13 +66,14 @@ def made_up(count: int, dense_dim: int, ngram_dim: int, ngrams: int, seed: int) 
     norms = np.sqrt(sparse.multiply(sparse).sum(axis=1))
     sparse.data *= np.repeat((NGRAM_NORM / norms).astype(np.float32), np.diff(sparse.indptr))
     whole = np.float32((1 + NGRAM_NORM**2) ** 0.5)
-    return HybridEmbeddings(dense / whole, sparse / whole)
+    return HybridVectors(dense / whole, (sparse / whole).astype(np.float32))
 
 
-def dense_scan(queries: NDArray[np.float32], rows: HybridEmbeddings) -> NDArray[np.int64]:
+def dense_scan(queries: HybridVectors, rows: HybridVectors) -> NDArray[np.int64]:
     """Returns the best rows of each query, (queries, K), by a float32 product with all numbers, zeros included."""
+    left = queries.to_array()
     scores = np.hstack(
-        [queries @ rows[start : start + DENSE_BLOCK].to_array().T for start in range(0, len(rows), DENSE_BLOCK)]
+        [left @ rows[start : start + DENSE_BLOCK].to_array().T for start in range(0, len(rows), DENSE_BLOCK)]
     )
     best = np.argpartition(scores, -K, axis=1)[:, -K:]
     return np.take_along_axis(best, np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1), axis=1)
@@ -82,7 +83,7 @@ def measure(options: SearchBenchmarkArguments) -> Section:
     """Measures exact search of the same posters in the same plots, one query at a time and all at once."""
     sizes = options.dense_dim, options.ngram_dim
     rows = made_up(options.rows, *sizes, PLOT_NGRAMS, seed=0)
-    queries = made_up(options.queries, *sizes, POSTER_NGRAMS, seed=1).to_array()
+    queries = made_up(options.queries, *sizes, POSTER_NGRAMS, seed=1)
     start = perf_counter()
     searcher = Searcher(rows)
     opening, memory = perf_counter() - start, resident_memory()[0]
@@ -100,7 +101,7 @@ def measure(options: SearchBenchmarkArguments) -> Section:
                 way(few[at : at + size])
             milliseconds = 1e3 * (perf_counter() - start) / len(few)
             found.append({"search": name, "queries at a time": size, "ms a query": milliseconds})
-    kept = [rows.dense, rows.ngrams.data, rows.ngrams.indices, rows.ngrams.indptr]
+    kept = [rows.dense, rows.sparse.data, rows.sparse.indices, rows.sparse.indptr]
     megabytes = round(sum(part.nbytes for part in kept) / 1e6)
     return {
         "title": f"Search: posters in {len(rows):,} plots, {sizes[0]} + {sizes[1]:,} numbers each, made up",

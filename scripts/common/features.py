@@ -12,19 +12,22 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from datasets import Dataset
-from numpy.typing import NDArray
+from scipy.sparse import csr_array, vstack
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from modeling import PosterCLIPModel
-from modeling.inference.encoding import embed, encode_images, encode_texts
+from modeling.inference.encoding import encode_images, encode_texts
 from modeling.inference.feature_cache import FeatureCache, add_weights
 from modeling.posterclip.encoders import is_frozen
 from modeling.training.trainer import PosterCLIPTrainer
 from processing import PosterCLIPProcessor
 from processing.catalogue.fingerprints import plot_keys, plot_settings, poster_keys, poster_settings
 from processing.data.collation import MoviePairs, first_plots, image_batches
+from processing.pair_retrieval.hybrid_vectors import HybridVectors
 from processing.posterclip.ocr_text import compose_text
+
+BLOCK = 1024  # rows whose n-grams are dense at a time
 
 
 @dataclass
@@ -61,8 +64,10 @@ class FeatureEncoder:
         settings = [self.model.config.vision_pooling, poster_settings(self.processor)]
         return self._cached(self.model.vision_model, settings, poster_keys(movies), encode)
 
-    def texts(self, texts: Sequence[str]) -> Tensor:
-        """Returns the features of texts, (texts, feature + char_ngram_dim)."""
+    def texts(self, texts: Sequence[str]) -> HybridVectors:
+        """Returns the features of texts: pooled features, and n-grams as the sparse part."""
+        if not texts:
+            return HybridVectors(np.zeros((0, self._feature_size), np.float32), self._char_ngrams([]))
         input_ids = self.processor(text=list(texts), padding=False)["input_ids"]
 
         def encode(rows: Sequence[int]) -> Tensor:
@@ -74,54 +79,92 @@ class FeatureEncoder:
         else:
             settings = [self.model.config.text_pooling, plot_settings(self.processor)]
             pooled = self._cached(self.model.text_model, settings, plot_keys(texts), encode)
-        return self._with_char_ngrams(pooled, input_ids)
+        return HybridVectors(pooled.numpy(), self._char_ngrams(input_ids))
 
-    def poster_texts(self, texts: Sequence[str]) -> Tensor:
+    def poster_texts(self, texts: Sequence[str]) -> HybridVectors:
         """Returns the features of posters' texts, as `texts` does, with zeros for a poster without text."""
-        return self.texts(texts) * torch.tensor([[bool(text)] for text in texts])
+        features = self.texts(texts)
+        has_text = np.array([[bool(text)] for text in texts])
+        return HybridVectors(features.dense * has_text, features.sparse)  # an empty text has no n-grams
 
-    def movies(self, titles: Sequence[Sequence[str]], plots: Sequence[Sequence[str]]) -> Tensor:
-        """Returns the features of movies out of all their titles and plots, (movies, feature + char_ngram_dim).
+    def movies(self, titles: Sequence[Sequence[str]], plots: Sequence[Sequence[str]]) -> HybridVectors:
+        """Returns the features of movies out of all their titles and plots, like those of `texts`.
 
         A movie without titles or plots has the feature of what it has; one without either is a row of zeros.
         """
-        texts, owners, is_title = [], [], []
-        for owner, (of_titles, of_plots) in enumerate(zip(titles, plots, strict=True)):
+        texts: list[str] = []
+        is_title: list[bool] = []
+        for of_titles, of_plots in zip(titles, plots, strict=True):
             texts += [*of_titles, *of_plots]
-            owners += [owner] * (len(of_titles) + len(of_plots))
             is_title += [True] * len(of_titles) + [False] * len(of_plots)
-        size = self.model.text_projection.in_features + self.model.config.char_ngram_dim
-        features = self.texts(texts) if texts else torch.zeros(0, size)
-        device = self.model.device
-        with torch.no_grad():
-            return self.model.movie_features(
-                features.to(device),
-                torch.tensor(owners, dtype=torch.long, device=device),
-                torch.tensor(is_title, dtype=torch.bool, device=device),
-                len(titles),
-            ).cpu()
+        counts = [len(of_titles) + len(of_plots) for of_titles, of_plots in zip(titles, plots, strict=True)]
+        owners, ends = np.repeat(np.arange(len(titles)), counts), np.concatenate([[0], np.cumsum(counts)])
+        features = self.texts(texts)
 
-    def embeddings(self, movies: Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Returns the embeddings of the movies' posters and of their first plots, (movies, dimensions) each."""
+        def combined(part: slice) -> Tensor:
+            rows = slice(ends[part.start], ends[part.stop])
+            own, marks = torch.from_numpy(owners[rows] - part.start), torch.tensor(is_title[rows], dtype=torch.bool)
+            device, count = self.model.device, part.stop - part.start
+            return self.model.movie_features(self._tensor(features[rows]), own.to(device), marks.to(device), count)
+
+        return self._in_blocks(len(titles), combined, self._feature_size)
+
+    def embeddings(self, movies: Dataset) -> tuple[HybridVectors, HybridVectors]:
+        """Returns the embeddings of the movies' posters and of their first plots."""
         plots = [plot for plots in first_plots(movies) for plot in plots]
         poster_texts = None
         if self.model.config.use_poster_text:
             poster_texts = self.poster_texts([compose_text(lines) for lines in movies["poster_text"]])
-        images, texts = embed(self.model, self.images(movies), self.texts(plots), poster_texts)
-        return images.numpy(), texts.numpy()
+        return self.embed_posters(self.images(movies), poster_texts), self.embed_texts(self.texts(plots))
+
+    def embed_posters(self, images: Tensor, texts: HybridVectors | None = None) -> HybridVectors:
+        """Returns the embeddings of posters.
+
+        Args:
+            images: (posters, feature), from `images`.
+            texts: the features of their texts, from `poster_texts`; None if no poster has text.
+        """
+
+        def embedded(part: slice) -> Tensor:
+            text = None if texts is None else self._tensor(texts[part])
+            return self.model.embed_posters(images[part].to(self.model.device), text)
+
+        return self._in_blocks(len(images), embedded, self.model.config.projection_dim)
+
+    def embed_texts(self, features: HybridVectors) -> HybridVectors:
+        """Returns the embeddings of features from `texts` or `movies`."""
+        return self._in_blocks(
+            len(features),
+            lambda part: self.model.embed_texts(self._tensor(features[part])),
+            self.model.config.projection_dim,
+        )
 
     @torch.no_grad()
-    def _with_char_ngrams(self, pooled: Tensor, input_ids: Sequence[Sequence[int]]) -> Tensor:
+    def _char_ngrams(self, input_ids: Sequence[Sequence[int]]) -> csr_array:
         # N-grams are quickly made, and their weights are this model's: they are not cached.
+        parts = [csr_array((0, self.model.config.char_ngram_dim), dtype=np.float32)]
         if not self.model.config.char_ngram_dim:
-            return pooled
-        parts = []
+            return csr_array((len(input_ids), 0), dtype=np.float32)
         for start in range(0, len(input_ids), self.batch_size):
-            rows = slice(start, start + self.batch_size)
-            batch = self.processor.tokenizer.pad({"input_ids": input_ids[rows]}, return_tensors="pt")
-            tokens = (batch[name].to(self.model.device) for name in ("input_ids", "attention_mask"))
-            parts.append(self.model.with_char_ngrams(pooled[rows].to(self.model.device), *tokens).cpu())
-        return torch.cat(parts)
+            tokens = {"input_ids": input_ids[start : start + self.batch_size]}
+            batch = self.processor.tokenizer.pad(tokens, return_tensors="pt").to(self.model.device)
+            ngrams = self.model.char_ngrams(batch["input_ids"], batch["attention_mask"])
+            parts.append(csr_array(ngrams.float().cpu().numpy()))
+        return csr_array(vstack(parts, format="csr"))
+
+    @property
+    def _feature_size(self) -> int:
+        return self.model.text_projection.in_features
+
+    def _tensor(self, features: HybridVectors) -> Tensor:
+        return torch.from_numpy(features.to_array()).to(self.model.device)
+
+    @torch.no_grad()
+    def _in_blocks(self, rows: int, compute: Callable[[slice], Tensor], dense_dim: int) -> HybridVectors:
+        """Returns the vectors that `compute` returns for parts of the rows, each made sparse before the next."""
+        starts = range(0, max(rows, 1), BLOCK)
+        vectors = (compute(slice(start, min(start + BLOCK, rows))).float().cpu().numpy() for start in starts)
+        return HybridVectors.joined([HybridVectors.from_array(block, dense_dim) for block in vectors])
 
     def _cached(
         self, encoder: PreTrainedModel, settings: list[str], keys: list[str], encode: Callable[[Sequence[int]], Tensor]
@@ -131,6 +174,17 @@ class FeatureEncoder:
             cache.fill(keys, encode, self.accelerator.process_index, self.accelerator.num_processes)
             self.accelerator.wait_for_everyone()
         return cache.features(keys, encode)
+
+
+class DenseRows:
+    """Vectors that stay sparse in memory and whose rows are dense tensors, for the batches of a training."""
+
+    def __init__(self, vectors: HybridVectors) -> None:
+        self.vectors = vectors
+
+    def __getitem__(self, row: int) -> Tensor:
+        """Returns a vector, (dimensions,)."""
+        return torch.from_numpy(self.vectors.row(int(row)))
 
 
 def add_features(pairs: MoviePairs, trainer: PosterCLIPTrainer, processor: PosterCLIPProcessor, cache: str) -> None:
@@ -148,11 +202,11 @@ def add_features(pairs: MoviePairs, trainer: PosterCLIPTrainer, processor: Poste
     if is_frozen(model.vision_model):
         pairs.image_features = encoder.images(pairs.movies)
     if is_frozen(model.text_model):
-        pairs.text_features = encoder.texts([plot for plots in pairs.plots for plot in plots])
+        pairs.text_features = DenseRows(encoder.texts([plot for plots in pairs.plots for plot in plots]))
         if pairs.poster_text is not None:
-            pairs.poster_text_features = encoder.poster_texts(pairs.poster_text)
+            pairs.poster_text_features = DenseRows(encoder.poster_texts(pairs.poster_text))
         if pairs.titles is not None:
-            pairs.title_features = encoder.texts([title for titles in pairs.titles for title in titles])
+            pairs.title_features = DenseRows(encoder.texts([title for titles in pairs.titles for title in titles]))
 
 
 def model_key(model: PosterCLIPModel, processor: PosterCLIPProcessor) -> str:

@@ -10,6 +10,7 @@ from processing.evaluation.intervals import bootstrap_intervals
 from processing.evaluation.one_to_one import match_one_to_one
 from processing.evaluation.pool_sizes import pool_size_metrics
 from processing.evaluation.retrieval import evaluate_pool, legacy_protocol
+from processing.pair_retrieval.hybrid_vectors import HybridVectors
 from processing.pair_retrieval.ranking import DIRECTIONS
 
 HARM = "<script>alert('\"&')</script>"
@@ -34,11 +35,12 @@ def movies():
 
 
 def embeddings(noise=1.5):
-    """Posters and plots, (movies, 8) each, of which some find each other."""
+    """Embeddings of posters and plots, of which some find each other."""
     rng = np.random.default_rng(0)
     images = rng.normal(size=(COUNT, 8))
     texts = images + noise * rng.normal(size=(COUNT, 8))
-    return tuple(side / np.linalg.norm(side, axis=1, keepdims=True) for side in (images, texts))
+    units = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in (images, texts))
+    return tuple(HybridVectors.from_array(side, dense_dim=6) for side in units)
 
 
 def evaluation(noise=1.5):

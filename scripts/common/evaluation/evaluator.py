@@ -18,7 +18,8 @@ from processing.evaluation.intervals import bootstrap_intervals
 from processing.evaluation.one_to_one import match_one_to_one, pair_orders
 from processing.evaluation.pool_sizes import check_sizes, pool_size_metrics
 from processing.evaluation.retrieval import evaluate_pool, legacy_protocol, movie_rows
-from processing.pair_retrieval.ranking import DIRECTIONS, Embeddings
+from processing.pair_retrieval.hybrid_vectors import HybridVectors
+from processing.pair_retrieval.ranking import DIRECTIONS
 from scripts.common.command_line import FEATURE_CACHE, load_model, read_posters
 from scripts.common.evaluation.evaluation import Evaluation
 from scripts.common.features import FeatureEncoder
@@ -118,8 +119,8 @@ class Evaluator:
             "data_fingerprint": self.fingerprints,
         }
 
-    def evaluate(self) -> tuple[Evaluation, tuple[Embeddings, Embeddings]]:
-        """Returns the evaluation, and the embeddings of posters and plots, (rows, dim) each.
+    def evaluate(self) -> tuple[Evaluation, tuple[HybridVectors, HybridVectors]]:
+        """Returns the evaluation, and the embeddings of posters and plots, a row each.
 
         A movie with several posters has a row for each. In the pool its plot is one candidate, the right one for all
         of its posters, and one query, for which all of them are right.
@@ -174,10 +175,10 @@ class Evaluator:
 
 def evaluate_legacy_protocol(
     pools: dict[str, Dataset],
-    embeds: dict[str, tuple[Embeddings, Embeddings]],
+    embeds: dict[str, tuple[HybridVectors, HybridVectors]],
     trained: dict[str, NDArray[np.bool_]],
 ) -> dict[str, dict[str, float]]:
     """Returns the legacy protocol over all pools as one; `trained` says by pool which movies were trained on."""
-    images, texts = (np.concatenate(side) for side in zip(*(embeds[name] for name in pools), strict=True))
+    images, texts = (HybridVectors.joined(side) for side in zip(*(embeds[name] for name in pools), strict=True))
     ids = [movie for movies in pools.values() for movie in movies["id"]]
     return legacy_protocol(images, texts, ids, np.concatenate([trained[name] for name in pools]))

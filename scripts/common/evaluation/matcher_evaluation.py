@@ -14,6 +14,7 @@ from processing.evaluation.selective import PRECISIONS, calibration, risk_covera
 from processing.matching.candidates import Movies, Posters, most_similar
 from processing.matching.confidence import FLOOR, Answers, Confidence, most_certain
 from processing.matching.second_stage import LabelledPool, SecondStage, candidate_pairs
+from processing.pair_retrieval.hybrid_vectors import Candidates
 from scripts.common.matching.match_sides import embed_movies, embed_posters
 from scripts.common.matching.matcher import Matcher
 
@@ -45,8 +46,7 @@ def evaluate_matcher(matcher: Matcher, movies: Dataset, seed: int = 0) -> dict[s
 
 
 def _evaluate(posters: Posters, movies: Movies, stage: SecondStage | None, seed: int) -> dict[str, Any]:
-    similarities = posters.embeddings.dense @ movies.embeddings.dense.T
-    similarities += (posters.embeddings.ngrams @ movies.embeddings.ngrams.T).toarray()
+    similarities = Candidates(movies.embeddings).scores(posters.embeddings)
     results: dict[str, Any] = {"first_stage": _ranks(similarities, similarities.T, seed)}
     if stage is None:
         return results

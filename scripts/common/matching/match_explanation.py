@@ -36,10 +36,9 @@ def similarity_parts(
     """
     model, size = encoder.model, encoder.model.text_projection.in_features
     text = compose_text(poster[0]["poster_text"]) if model.config.use_poster_text else ""
-    image_features, text_features = encoder.images(poster).to(model.device), encoder.poster_texts([text])
-    text_features = text_features.to(model.device)
-    of_titles = encoder.movies([list(titles)], [[]]).to(model.device)
-    of_plots = encoder.movies([[]], [list(plots)]).to(model.device)
+    image_features = encoder.images(poster).to(model.device)
+    sides = encoder.poster_texts([text]), encoder.movies([list(titles)], [[]]), encoder.movies([[]], [list(plots)])
+    text_features, of_titles, of_plots = (torch.from_numpy(side.to_array()).to(model.device) for side in sides)
     embed_poster, ngrams_poster = _split(model.embed_posters(image_features, text_features)[0], model)
     embed_movie, ngrams_movie = _split(model.embed_texts(of_titles + of_plots)[0], model)
 
@@ -81,8 +80,7 @@ def _words(
     if not words or not len(ngrams):
         return []
     scale = ngrams_poster.norm() / ngrams.norm().clamp(min=1e-12)
-    size = encoder.model.text_projection.in_features
-    by_word = encoder.texts(words)[:, size:].to(ngrams.device) @ ngrams_movie * scale
-    counts = torch.tensor([text.split().count(word) for word in words], device=ngrams.device)
+    by_word = torch.from_numpy(encoder.texts(words).sparse @ ngrams_movie.cpu().numpy()) * scale.cpu()
+    counts = torch.tensor([text.split().count(word) for word in words])
     found = sorted(zip((by_word * counts).tolist(), words, strict=True), reverse=True)[:WORDS]
     return [{"word": word, "similarity": similarity} for similarity, word in found if similarity > 0]

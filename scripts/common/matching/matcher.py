@@ -25,7 +25,7 @@ from processing.catalogue.image_checks import check_posters
 from processing.catalogue.ocr_cache import read_posters
 from processing.catalogue.ocr_lines import LINES
 from processing.data.titles import all_titles
-from processing.matching.candidates import Movies, Posters
+from processing.matching.candidates import Movies, Posters, pair_dots
 from processing.matching.confidence import FLOOR
 from processing.matching.matches import ABSENT, FAILED, statuses
 from processing.matching.matches import one_to_one as left_one_to_one
@@ -222,7 +222,7 @@ class Matcher:
         stage: SecondStage | None,
     ) -> list[dict[str, Any]]:
         rows, columns = candidate_pairs(posters, movies)
-        similarities = np.sum(posters.embeddings.dots(rows, movies.embeddings, columns), axis=0)
+        similarities = np.sum(pair_dots(posters.embeddings, rows, movies.embeddings, columns), axis=0)
         scores = stage.scores(posters, movies, rows, columns) if stage else similarities.astype(np.float64)
         if exclusive:
             kept = left_one_to_one(rows, columns, scores)

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from modeling.inference.encoding import embed, encode_images, encode_texts
-from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_processor, tiny_words
+from modeling.inference.encoding import encode_images, encode_texts
+from tests.tiny import TEXT, VISION, tiny_batch, tiny_model, tiny_processor
 
 PLOTS = ["a", "a bc d", "b c d e f g h", "", "ab", "c d", "abc def gh"] * 3
 
@@ -53,14 +53,3 @@ def test_encoding_is_without_dropout_and_gradients_and_restores_the_mode(tokeniz
     model.eval()
     for one, two in zip(features, [encode_images(model, [posters]), encode(model, tokenizer, PLOTS, 8)], strict=True):
         assert torch.equal(one, two) and not one.requires_grad
-
-
-def test_features_are_embedded_as_the_model_embeds_their_inputs():
-    model = tiny_model(use_poster_text=True, char_ngram_dim=32).eval()
-    batch, words = tiny_batch(), tiny_words()
-    images = encode_images(model, [batch["pixel_values"]])
-    texts = model.text_features(batch["input_ids"], batch["attention_mask"])
-    for given, poster_texts in (({}, None), (words, model.text_features(*words.values()))):
-        found, expected = embed(model, images, texts, poster_texts), model(**batch, **given)
-        for one, other in zip(found, (expected.image_embeds, expected.text_embeds), strict=True):
-            torch.testing.assert_close(one, other.detach(), atol=1e-5, rtol=1e-4)

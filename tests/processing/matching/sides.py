@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from processing.matching.candidates import Movies, Posters, SplitEmbeddings
+from processing.matching.candidates import Movies, Posters
 from processing.matching.pair_text import MovieText, PosterText
+from processing.pair_retrieval.hybrid_vectors import HybridVectors
 
 
-def split(dense, ngrams=None) -> SplitEmbeddings:
+def split(dense, ngrams=None) -> HybridVectors:
     dense = np.asarray(dense, np.float32)
     ngrams = np.zeros((len(dense), 1), np.float32) if ngrams is None else np.asarray(ngrams, np.float32)
-    return SplitEmbeddings.split(np.concatenate([dense, ngrams], axis=1), dense.shape[1])
+    return HybridVectors.from_array(np.concatenate([dense, ngrams], axis=1), dense.shape[1])
 
 
 def titled_pool(count: int, unreadable: float, seed: int = 0) -> tuple[Posters, Movies]:

@@ -1,6 +1,7 @@
 import numpy as np
 
-from processing.matching.candidates import SplitEmbeddings, most_similar
+from processing.matching.candidates import most_similar, pair_dots
+from processing.pair_retrieval.hybrid_vectors import HybridVectors
 
 
 def random_embeddings(count: int, seed: int) -> np.ndarray:
@@ -11,25 +12,19 @@ def random_embeddings(count: int, seed: int) -> np.ndarray:
 
 def test_the_most_similar_are_those_of_a_full_matrix_best_first():
     posters, movies = random_embeddings(300, 0), random_embeddings(50, 1)
-    found = most_similar(SplitEmbeddings.split(posters, 6), SplitEmbeddings.split(movies, 6), count=7)
+    found = most_similar(HybridVectors.from_array(posters, 6), HybridVectors.from_array(movies, 6), count=7)
     np.testing.assert_array_equal(found, np.argsort(-(posters @ movies.T), axis=1)[:, :7])
 
 
 def test_a_small_pool_gives_all_that_it_has():
-    embeddings = SplitEmbeddings.split(random_embeddings(3, 0), 6)
+    embeddings = HybridVectors.from_array(random_embeddings(3, 0), 6)
     assert most_similar(embeddings, embeddings, count=30).shape == (3, 3)
 
 
 def test_dot_products_of_pairs_come_in_two_parts():
     posters, movies = random_embeddings(5, 0), random_embeddings(4, 1)
     rows, columns = np.array([0, 4, 4]), np.array([3, 0, 1])
-    dense, ngrams = SplitEmbeddings.split(posters, 6).dots(rows, SplitEmbeddings.split(movies, 6), columns)
+    queries, pool = (HybridVectors.from_array(side, 6) for side in (posters, movies))
+    dense, ngrams = pair_dots(queries, rows, pool, columns)
     np.testing.assert_allclose(dense, np.sum(posters[rows, :6] * movies[columns, :6], axis=1), rtol=1e-5)
     np.testing.assert_allclose(ngrams, np.sum(posters[rows, 6:] * movies[columns, 6:], axis=1), rtol=1e-5, atol=1e-6)
-
-
-def test_blocks_are_joined_in_their_order():
-    rows = random_embeddings(5, 0)
-    joined = SplitEmbeddings.joined([SplitEmbeddings.split(rows[:2], 6), SplitEmbeddings.split(rows[2:], 6)])
-    np.testing.assert_array_equal(joined.dense, rows[:, :6])
-    np.testing.assert_array_equal(joined.ngrams.toarray(), rows[:, 6:])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from processing.pair_retrieval import ranking
+from processing.pair_retrieval.hybrid_vectors import HybridVectors
 from processing.pair_retrieval.ranking import pair_ranks, right_ranks
 from tests.processing.evaluation.test_retrieval import broken, coarse, unit
 
@@ -20,6 +21,14 @@ def ranks_by_hand(queries, candidates, query_ids, candidate_ids):
     return result
 
 
+def sparse_unit(rng, rows):
+    """Unit vectors of 8 numbers and 64 that are mostly zeros; some have no others."""
+    vectors = unit(rng, rows, 72)
+    vectors[:, 8:] *= rng.random((rows, 64)) < 0.1
+    vectors[::7, 8:] = 0
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
 def lists(ranks):
     """What `right_ranks` was made of."""
     return [[best, *ranks.further[ranks.queries == row]] for row, best in enumerate(ranks.best)]
@@ -30,10 +39,10 @@ def many_to_many(rng, rows, movies):
     return rng.permutation(np.concatenate([np.arange(movies), rng.integers(0, movies, rows - movies)]))
 
 
-@pytest.mark.parametrize("tile", [(1, 1), (7, 64), (64, 7), (1000, 1000)])
+@pytest.mark.parametrize("height", [1, 7, 1000])
 @pytest.mark.parametrize("kind", ["random", "ties"])
-def test_all_right_ranks_are_those_of_a_loop_both_ways(kind, tile, monkeypatch):
-    monkeypatch.setattr(ranking, "TILE", tile)
+def test_all_right_ranks_are_those_of_a_loop_both_ways(kind, height, monkeypatch):
+    monkeypatch.setattr(ranking, "ROWS", (height, height))
     rng = np.random.default_rng(0)
     make = coarse if kind == "ties" else lambda rng, rows: unit(rng, rows, 16)
     images, texts = make(rng, 65), make(rng, 90)
@@ -59,6 +68,26 @@ def test_equal_texts_tie_wherever_they_stand(n_images, dim):
     assert np.array_equal(found.best, 334 - np.bincount(ids))
 
 
+@pytest.mark.parametrize("twins", [False, True])
+def test_vectors_in_two_parts_have_the_ranks_of_the_whole_ones_ties_included(twins):
+    rng = np.random.default_rng(6)
+    images, texts = (sparse_unit(rng, rows) for rows in (40, 60))
+    if twins:
+        texts[30:] = texts[:30]
+    image_ids, text_ids = many_to_many(rng, 40, 30), many_to_many(rng, 60, 30)
+    parts = (HybridVectors.from_array(side, dense_dim=8) for side in (images, texts))
+    found, expected = (pair_ranks(*sides, image_ids, text_ids) for sides in (parts, (images, texts)))
+    assert {name: lists(ranks) for name, ranks in found.items()} == {name: lists(of) for name, of in expected.items()}
+
+
+def test_equal_vectors_in_two_parts_tie_wherever_they_stand():
+    rng = np.random.default_rng(7)
+    text = HybridVectors.from_array(np.repeat(sparse_unit(rng, 1), 333, axis=0), dense_dim=8)
+    images = HybridVectors.from_array(sparse_unit(rng, 17), dense_dim=8)
+    found = pair_ranks(images, text, np.arange(17), np.arange(333) % 17)["image_to_text"]
+    assert np.array_equal(found.best, 334 - np.bincount(np.arange(333) % 17))
+
+
 def test_right_answers_are_no_rivals():
     found = pair_ranks(np.eye(3)[[0, 2]], np.eye(3)[[0, 0, 1, 0]], [5, 6], [5, 5, 5, 6])
     assert lists(found["image_to_text"]) == [[2, 3, 4], [4]]
@@ -72,6 +101,11 @@ def test_right_answers_are_no_rivals():
         ({"text_embeds": broken(0, 0.0)}, "1 of 3 text_embeds .* row 0, norm 0"),
         ({"image_embeds": 3 * np.eye(3)}, "3 of 3 image_embeds .* row 0, norm 3"),
         ({"text_embeds": np.eye(4)[:3]}, "image_embeds have 3 dimensions, text_embeds 4"),
+        (
+            {"text_embeds": HybridVectors.from_array(np.eye(3), 2)},
+            r"image_embeds have 3 dimensions, text_embeds 2 \+ 1",
+        ),
+        ({"text_embeds": HybridVectors.from_array(broken(2, np.nan), 2)}, "1 of 3 text_embeds .* row 2, norm nan"),
         ({"image_embeds": np.ones(3)}, r"image_embeds must be \(rows, dimensions\).* got shape \(3,\)"),
         ({"image_embeds": np.empty((0, 3)), "image_ids": []}, "0 image_embeds with 0 image_ids"),
         ({"text_embeds": np.empty((0, 3)), "text_ids": []}, "0 text_embeds with 0 text_ids"),

@@ -67,7 +67,7 @@ def test_a_card_has_the_posters_title_and_the_plots_that_score_best():
     card = answer_cards(rows, embeds, pool)["worst"][0]
     row = rows["title"][:].index(card.title)
     assert card.rank == pool.image_to_text.max() == pool.image_to_text[row]
-    scores = embeds[1] @ embeds[0][row]
+    scores = embeds[1].to_array() @ embeds[0].to_array()[row]
     assert [answer.score for answer in card.answers] == pytest.approx(np.sort(scores)[::-1][:3], abs=1e-6)
     assert [answer.title for answer in card.answers] == [rows["title"][j] for j in np.argsort(-scores)[:3]]
 

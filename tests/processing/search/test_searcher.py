@@ -3,7 +3,7 @@ import pytest
 from scipy.sparse import random_array
 
 from processing.evaluation.retrieval import top_answers
-from processing.search.hybrid_embeddings import HybridEmbeddings
+from processing.pair_retrieval.hybrid_vectors import HybridVectors
 from processing.search.searcher import Searcher
 
 DENSE = 24
@@ -18,12 +18,16 @@ def made_up(count: int, ngram_dim: int, seed: int = 0) -> np.ndarray:
     return (embeds / np.linalg.norm(embeds, axis=1, keepdims=True)).astype(np.float32)
 
 
+def parts(array: np.ndarray, dense_dim: int = DENSE) -> HybridVectors:
+    return HybridVectors.from_array(array.astype(np.float32), dense_dim)
+
+
 @pytest.mark.parametrize("ngram_dim", [512, 0])
 @pytest.mark.parametrize("k", [1, 20, 800])
 def test_answers_are_those_of_brute_force_to_the_bit_ties_included(ngram_dim, k):
     rows, queries = made_up(500, ngram_dim), made_up(9, ngram_dim, seed=1)
     twice = rows[np.r_[np.arange(500), np.arange(300)]]  # 300 of them tie with their doubles
-    found, scores = Searcher(HybridEmbeddings.from_array(twice, DENSE)).search(queries, k)
+    found, scores = Searcher(parts(twice)).search(parts(queries), k)
     expected, expected_scores = top_answers(queries, twice, k)
     assert np.array_equal(found, expected) and np.array_equal(scores, expected_scores)
 
@@ -32,14 +36,14 @@ def test_candidates_that_differ_by_less_than_float32_can_tell_are_ordered_exactl
     query = made_up(1, 0)
     near = query + 2.0**-26 * np.random.default_rng(0).integers(-3, 4, (400, DENSE))
     candidates = near.astype(np.float32)
-    found, _ = Searcher(HybridEmbeddings.from_array(candidates, DENSE)).search(query, 30)
+    found, _ = Searcher(parts(candidates)).search(parts(query), 30)
     assert np.array_equal(found, top_answers(query, candidates, 30)[0])
 
 
 def test_a_query_without_ngrams_is_answered_by_the_dense_part():
     rows, query = made_up(50, 64), np.zeros((1, DENSE + 64), dtype=np.float32)
     query[0, 3] = 1
-    found, _ = Searcher(HybridEmbeddings.from_array(rows, DENSE)).search(query, 1)
+    found, _ = Searcher(parts(rows)).search(parts(query), 1)
     assert found.tolist() == [[int(rows[:, 3].argmax())]]
 
 
@@ -48,15 +52,15 @@ def test_a_query_without_ngrams_is_answered_by_the_dense_part():
     [
         (np.eye(5)[:1], 0, r"k must lie in 1\.\.3, the number of candidates, not 0"),
         (np.eye(5)[:1], 4, r"k must lie in 1\.\.3"),
-        (np.eye(4)[:1], 1, r"queries have 4 dimensions, not 2 \+ 3"),
+        (np.eye(4)[:1], 1, r"queries have 2 \+ 2 dimensions, the candidates 2 \+ 3"),
         (2 * np.eye(5)[:1], 1, "not L2-normalised"),
     ],
 )
 def test_a_query_that_does_not_fit_is_refused(queries, k, words):
     with pytest.raises(ValueError, match=words):
-        Searcher(HybridEmbeddings.from_array(np.eye(5, dtype=np.float32)[:3], dense_dim=2)).search(queries, k)
+        Searcher(parts(np.eye(5)[:3], 2)).search(parts(queries, 2), k)
 
 
 def test_a_searcher_without_candidates_is_refused():
     with pytest.raises(ValueError, match="no candidate"):
-        Searcher(HybridEmbeddings.from_array(np.empty((0, 5), dtype=np.float32), dense_dim=2))
+        Searcher(parts(np.empty((0, 5)), 2))

@@ -25,7 +25,7 @@ def test_what_is_printed_is_what_the_file_holds(tmp_path, capsys):
 
 
 def test_the_ways_that_are_compared_find_the_same():
-    rows, queries = made_up(3000, 16, 64, 8, seed=0), made_up(9, 16, 64, 4, seed=1).to_array()
+    rows, queries = made_up(3000, 16, 64, 8, seed=0), made_up(9, 16, 64, 4, seed=1)
     assert np.array_equal(dense_scan(queries, rows), Searcher(rows).search(queries, 10)[0])
 
 
