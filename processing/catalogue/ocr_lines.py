@@ -1,4 +1,4 @@
-"""The text on posters as a catalogue gives it: a column `poster_text`, or a file beside the metadata."""
+"""The text on posters as a catalogue gives it: a column `poster_text`, or files beside the metadata."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,11 +12,10 @@ from processing.posterclip.ocr import Line
 
 from .sources.columns import Columns
 from .sources.rows import BadRow, bad_row
-from .sources.tables import read_table
+from .sources.tables import POSTER_TEXT_FILES, read_table
 from .sources.values import as_id, as_text, match_ids
 
 LINES = List({"text": Value("string"), "score": Value("float64"), "box": List(Value("float64"))})
-FILE = "poster_text.jsonl"
 _COLUMNS = Columns({"id": ["id"]})
 
 
@@ -66,7 +65,7 @@ class PosterText:
         if not self.unused:
             return []
         names = ", ".join([*self.unused[:5], *(["..."] if len(self.unused) > 5 else [])])
-        return [f"rows of {FILE} that belong to no poster: {len(self.unused)} ({names})"]
+        return [f"rows of {POSTER_TEXT_FILES} that belong to no poster: {len(self.unused)} ({names})"]
 
 
 def check_lines(value: Any) -> list[Line] | None:
@@ -101,36 +100,40 @@ def check_lines(value: Any) -> list[Line] | None:
 
 
 def read_poster_text(source: Path) -> PosterText:
-    """Returns the lines in the files `poster_text.jsonl` of a source's folder and its sub-folders.
+    """Returns the lines in the files `poster_text*.jsonl` of a source's folder and its sub-folders.
 
-    A row is `{"id", "lines"}`, or `{"file_name", "lines"}` where movies have several posters.
+    A row is `{"id", "lines"}`, or `{"file_name", "lines"}` where movies have several posters. Files of several names
+    are several readings of the posters, at other sizes or by other engines: the lines of a poster follow one another in
+    the order of the names, those of `poster_text.jsonl` first.
     """
     folder = source.parent if source.is_file() else source
+    paths = [*folder.glob(POSTER_TEXT_FILES), *folder.glob(f"*/{POSTER_TEXT_FILES}")] if folder.is_dir() else []
     text = PosterText()
-    for path in [*folder.glob(FILE), *sorted(folder.glob(f"*/{FILE}"))] if folder.is_dir() else []:
+    taken: set[tuple[str, str]] = set()
+    for path in sorted(paths, key=lambda path: (path.stem, path)):
         for row in read_table(path).rows:
             row.where = f"{path.relative_to(folder)} {row.where}"
             try:
                 if row.problem:
                     raise ValueError(row.problem)
-                _take(row.fields, text)
+                _add(row.fields, text, path.name, taken)
             except ValueError as error:
                 text.bad_rows.append(bad_row(row, _COLUMNS, str(error)))
     return text
 
 
-def _take(fields: dict[str, Any], text: PosterText) -> None:
-    """Put the lines of a row among the others."""
+def _add(fields: dict[str, Any], text: PosterText, reading: str, taken: set[tuple[str, str]]) -> None:
+    """Add the lines of a row of a reading to those of its poster."""
     file, number = as_text(fields.get("file_name"), "file_name"), as_id(fields.get("id"))
     if not (file or number):
         raise ValueError("no id")
-    known = text.by_file if file else text.by_id
-    if (file or number) in known:
+    if (reading, file or number) in taken:
         raise ValueError(f"the {'file_name' if file else 'id'} is taken by a row above")
     lines = check_lines(fields.get("lines"))
     if lines is None:
         raise ValueError("no lines")
-    known[file or number] = lines
+    taken.add((reading, file or number))
+    (text.by_file if file else text.by_id).setdefault(file or number, []).extend(lines)
 
 
 def _check_line(line: Any) -> Line:

@@ -10,7 +10,6 @@ from datasets import Dataset, Features, Value, concatenate_datasets
 from processing.posterclip.ocr import Line
 
 from .movies import MOVIE_FEATURES, read_text_fields
-from .ocr_lines import FILE as TEXT_FILE
 from .ocr_lines import LINES, check_lines, read_poster_text
 from .sources.columns import Columns
 from .sources.hub_datasets import DATASET_SUFFIXES
@@ -27,7 +26,7 @@ from .sources.rows import (
     find_columns,
     poster_paths,
 )
-from .sources.tables import TABLE_SUFFIXES, read_table
+from .sources.tables import TABLE_SUFFIXES, find_tables, read_table
 from .sources.values import as_id
 
 _FIELDS = ("id", "title", "other_titles", "year", "plots", "genres")
@@ -107,7 +106,7 @@ def read_posters(source: str, image_column: str | None = None) -> CheckedRows:
     Returns:
         Rows with the columns `poster`, which is the path relative to the folder, or the id or number of a table's row;
         `image`, which is not decoded: {"path", "bytes"}; and `poster_text`, the lines on the poster where a column or
-        `poster_text.jsonl` gives them, else None.
+        `poster_text*.jsonl` give them, else None.
 
     Raises:
         CatalogueError: there are no posters.
@@ -157,8 +156,7 @@ def _table(source: str) -> Path:
     path = Path(source).expanduser()
     tables = [path]
     if path.is_dir():
-        tables = find_metadata(path) or sorted(path.iterdir())
-        tables = [file for file in tables if file.suffix.lower() in TABLE_SUFFIXES and file.name != TEXT_FILE]
+        tables = find_metadata(path) or find_tables(path)
     elif not path.is_file():
         raise CatalogueError(f"no such file or folder: {source}")
     if len(tables) != 1 or tables[0].suffix.lower() not in TABLE_SUFFIXES:

@@ -11,7 +11,7 @@ from huggingface_hub import metadata_load, metadata_save
 from yaml import YAMLError
 
 from processing.catalogue.catalogue import load_catalogue
-from processing.catalogue.sources.tables import read_table
+from processing.catalogue.sources.tables import POSTER_TEXT_FILES, read_table
 from scripts.hub.checks import (
     check_imports,
     check_texts,
@@ -33,7 +33,7 @@ NOT_FOR_OTHERS = ("trainer_state.json",)  # its log is in training.json too
 # Files of an earlier push that would be taken for a part of this one.
 STALE = {
     "model": ("*.safetensors", "*.safetensors.index.json", "adapter/*", "adapter/*/*", "report-*/*"),
-    "dataset": ("*.jpg", "*.jpeg", "*.png", "*.webp", "metadata.csv", "metadata.jsonl", "poster_text.jsonl"),
+    "dataset": ("*.jpg", "*.jpeg", "*.png", "*.webp", "metadata.csv", "metadata.jsonl", POSTER_TEXT_FILES),
     "space": ("catalogue/*", "model/*"),
 }
 PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
@@ -155,7 +155,8 @@ def stage_dataset(source: Path, folder: Path) -> Staged:
         for column, value in row.fields.items():
             if local := [text for text in texts_in(value) if is_local_path(text)]:
                 raise ValueError(f"{metadata[0].name} {row.where}, {column}: a path of this machine: {local[0]}")
-    wanted = posters | {metadata[0].name, "poster_text.jsonl", "LICENSE", "README.md"}
+    texts = {path.name for path in source.glob(POSTER_TEXT_FILES)}
+    wanted = posters | texts | {metadata[0].name, "LICENSE", "README.md"}
     _copy(source, staged, wanted.__contains__)
     if missing := sorted(posters - set(staged.files)):
         raise ValueError(f"{metadata[0].name} names {missing[0]}, which is not in {source}.")

@@ -12,7 +12,7 @@ from .images import ImageFolder
 from .movielens import is_movielens, read_movielens
 from .rows import FILE_ID, LAYOUTS, CatalogueError, Row, Source, column_names, find_columns, poster_paths
 from .sidecars import SPLIT_FILE, has_movie_folders, has_sidecars, read_sidecars
-from .tables import TABLE_SUFFIXES, parquet_columns, read_table
+from .tables import TABLE_SUFFIXES, find_tables, parquet_columns, read_table
 from .values import is_absent, is_split_name
 
 
@@ -71,8 +71,7 @@ def find_metadata(root: Path) -> list[Path]:
 
 def _tables(root: Path, image_column: str | None) -> list[Path]:
     """Returns the only table of a folder, or its tables if all are called as splits (train.csv, test.csv)."""
-    tables = [path for path in sorted(root.iterdir()) if path.suffix.lower() in TABLE_SUFFIXES]
-    tables = [path for path in tables if path.name not in ("poster_text.jsonl", SPLIT_FILE)]
+    tables = [path for path in find_tables(root) if path.name != SPLIT_FILE]
     if not all(_names_files(path, image_column) for path in tables):
         return []
     if len(tables) > 1 and not all(is_split_name(path.stem) for path in tables):

@@ -18,7 +18,7 @@ LAYOUTS = """known layouts:
     for each split; or the only table of the folder under any name (CSV, TSV, JSON, JSON lines, Parquet)
   a text or JSON file beside each poster (img2dataset, MM-IMDb), or a folder for each movie
   MovieLens: movies.dat or movies.csv, plots.txt, plots.dat or plots.csv, posters/ID.jpg, maybe links.csv and train.txt
-  (in all of these, the text on the posters may lie beside in poster_text.jsonl)
+  (in all of these, the text on the posters may lie beside in poster_text.jsonl, other readings in poster_text*.jsonl)
   Parquet or WebDataset tar files with the posters in them, what DatasetDict.save_to_disk wrote,
     or anything else that datasets.load_dataset reads"""
 

@@ -15,7 +15,14 @@ from pyarrow import parquet
 from .rows import CatalogueError, Row, column_names
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+POSTER_TEXT_FILES = "poster_text*.jsonl"  # no tables of movies
 _UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+
+
+def find_tables(folder: Path) -> list[Path]:
+    """Returns the files of a folder that may be tables of movies."""
+    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in TABLE_SUFFIXES]
+    return [path for path in files if not path.match(POSTER_TEXT_FILES)]
 
 
 @dataclass

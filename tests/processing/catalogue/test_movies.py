@@ -58,7 +58,7 @@ class TestSeveralPosters:
         catalogue = load_catalogue(folder(rows))
         lines = [of and of[0]["text"] for of in catalogue.splits["train"]["poster_text"][:]]
         assert lines == [None, "ONE"]
-        assert catalogue.warnings == ("rows of poster_text.jsonl that belong to no poster: 1 (1)",)
+        assert catalogue.warnings == ("rows of poster_text*.jsonl that belong to no poster: 1 (1)",)
 
 
 def test_text_is_joined_by_the_value_of_ids_and_what_joins_nothing_is_counted(tmp_path):
@@ -69,7 +69,7 @@ def test_text_is_joined_by_the_value_of_ids_and_what_joins_nothing_is_counted(tm
     (tmp_path / "poster_text.jsonl").write_text("\n".join(map(json.dumps, lines)))
     catalogue = load_catalogue(str(tmp_path))
     assert [of[0]["text"] for of in catalogue.splits["train"]["poster_text"][:]] == ["862", "7"]
-    assert catalogue.warnings == ("rows of poster_text.jsonl that belong to no poster: 1 (99)",)
+    assert catalogue.warnings == ("rows of poster_text*.jsonl that belong to no poster: 1 (99)",)
 
 
 def test_movies_without_titles_are_counted(folder):

@@ -238,6 +238,13 @@ class TestGiven:
         assert train["poster_text"][:3] == [[LINE], [], None]
         assert train[3]["poster_text"][0]["text"] == "own"
 
+    def test_of_several_readings_follows_one_another(self, folder, tmp_path):
+        for name, texts in (("_x4", {1: "C"}), ("", {1: "A", 2: "D"}), ("-x1", {1: "B", 3: "E"})):
+            rows = [{"id": number, "lines": [text]} for number, text in texts.items()]
+            (tmp_path / f"poster_text{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        train = load_catalogue(folder([movie(number, split="train") for number in range(1, 4)])).splits["train"]
+        assert [[line["text"] for line in lines] for lines in train["poster_text"]] == [["A", "B", "C"], ["D"], ["E"]]
+
     def test_beside_the_layout_of_movielens(self, tmp_path):
         (tmp_path / "poster_text.jsonl").write_text(json.dumps({"id": 2, "lines": [LINE]}))
         source = movielens(
