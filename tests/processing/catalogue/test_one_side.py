@@ -97,7 +97,7 @@ class TestPosters:
         found = read_posters(str(tmp_path))
         texts = [lines and [line["text"] for line in lines] for lines in found.rows["poster_text"][:]]
         assert texts == [["MOBY"], [], None]  # nothing is printed on the second, nobody has read the third
-        assert found.warnings == ["rows of poster_text.jsonl that belong to no poster: 1 (lost.png)"]
+        assert found.warnings == ["rows of poster_text*.jsonl that belong to no poster: 1 (lost.png)"]
         assert [str(bad) for bad in found.bad_rows] == ["poster_text.jsonl row 4: no lines"]
 
     def test_with_text_in_a_column(self, tmp_path):
