@@ -4,16 +4,15 @@ A poster finds plots, and a plot finds posters. With `--space FOLDER` the app is
 pushed to the Hub as it is and also runs anywhere: `python FOLDER/app.py`.
 """
 
+from __future__ import annotations
+
 import json
 import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from safetensors.numpy import save_file
-
-from processing.catalogue.catalogue import Catalogue
-from processing.posterclip.rgb import to_rgb
 from scripts.common.command_line import (
     FEATURE_CACHE,
     USER_ERRORS,
@@ -25,8 +24,10 @@ from scripts.common.command_line import (
     require_extra,
     stop,
 )
-from scripts.common.features import FeatureEncoder
-from scripts.space.app import EMBEDDINGS, METADATA, serve
+
+if TYPE_CHECKING:
+    from processing.catalogue.catalogue import Catalogue
+    from scripts.common.features import FeatureEncoder
 
 SPACE = Path(__file__).parent / "space"
 POSTER_SIZE = (800, 800)  # pixels at most
@@ -53,6 +54,11 @@ def write_space(folder: Path, encoder: FeatureEncoder, catalogue: Catalogue) -> 
     Raises:
         OSError: it cannot be written.
     """
+    from safetensors.numpy import save_file
+
+    from processing.posterclip.rgb import to_rgb
+    from scripts.space.app import EMBEDDINGS, METADATA
+
     complete, folder = folder, folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     (folder / METADATA).parent.joinpath("posters").mkdir(parents=True)
@@ -90,6 +96,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Embed the catalogue, then write the Space or serve the app."""
     quiet_libraries()
     data, options, rest = parse((CatalogueArguments, AppArguments), arguments, positional="model", description=__doc__)
+    from scripts.common.features import FeatureEncoder
+    from scripts.space.app import serve
+
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.space or Path(temporary, "space")
         try:

@@ -7,12 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from transformers import AutoTokenizer
-
-from processing.catalogue.fingerprints import fingerprint
-from processing.catalogue.leakage import audit, leak_count
-from processing.reporting.results import write_results
-from processing.reporting.tables import format_table, leak_lines, leak_rows, title_rows
 from scripts.common.command_line import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, stop
 
 
@@ -41,6 +35,13 @@ def main(arguments: list[str] | None = None) -> None:
     """Read the catalogue, look for leaks, print and write what was found."""
     quiet_libraries()
     data, options = parse((AuditedCatalogueArguments, AuditArguments), arguments, description=__doc__)
+    from transformers import AutoTokenizer
+
+    from processing.catalogue.fingerprints import fingerprint
+    from processing.catalogue.leakage import audit, leak_count
+    from processing.reporting.results import write_results
+    from processing.reporting.tables import format_table, leak_lines, leak_rows, title_rows
+
     try:
         if options.output and (options.output.is_dir() or options.output.suffix != ".json"):
             raise ValueError(f"{options.output} cannot be written: name a file that ends in .json.")

@@ -4,10 +4,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from processing.reporting.model_card import HUB_NAME, eval_results, fill_card
-from processing.reporting.results import read_evaluation, read_evaluations
 from scripts.common.command_line import USER_ERRORS, parse, quiet_libraries, stop
-from scripts.common.evaluation.evaluation import RESULTS
 
 NAME = re.compile(r"[\w./ -]+")
 
@@ -35,6 +32,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Read the results and write the card."""
     quiet_libraries()
     options, rest = parse((CardArguments,), arguments, positional="results", description=__doc__)
+    from processing.reporting.model_card import HUB_NAME, eval_results, fill_card
+    from processing.reporting.results import read_evaluation, read_evaluations
+    from scripts.common.evaluation.evaluation import RESULTS
+
     source = Path(rest.results)
     try:
         results = read_evaluation(source / RESULTS if source.is_dir() else source)

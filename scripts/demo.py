@@ -9,10 +9,7 @@ import csv
 import shutil
 from pathlib import Path
 
-from modeling.demo_encoders import DemoWeightsError, export_text_encoder, export_vision_encoder
-from processing.catalogue.catalogue import load_catalogue
-from processing.stories import read_stories, write_catalogue
-from scripts.common.command_line import quiet_libraries, stop
+from scripts.common.command_line import USER_ERRORS, quiet_libraries, stop
 
 TABLE_COLUMNS = ("id", "title", "year", "plot_short", "plot_long")
 ABSENT = 5  # of so many scanned posters, one has its movie missing from the table
@@ -24,12 +21,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=Path("build/demo"))
     folder = parser.parse_args(arguments).folder
     quiet_libraries()
+    from modeling.demo_encoders import export_text_encoder, export_vision_encoder
+    from processing.stories import write_catalogue
+
     try:
         count = write_catalogue(folder / "catalogue")
         scans, absent = write_scans(folder)
         vision = export_vision_encoder(folder / "encoders" / "efficientnet-lite2")
         text = export_text_encoder(folder / "encoders" / "all-minilm-l6-v2")
-    except (DemoWeightsError, OSError) as error:
+    except USER_ERRORS as error:
         stop(error)
     print(f"{count} stories with drawn posters in {folder / 'catalogue'}; encoders in {vision} and {text}")
     print(f"{scans} posters in {folder / 'scans'}, of which {absent} have no movie in {folder / 'movies.csv'}")
@@ -37,6 +37,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def write_scans(folder: Path) -> tuple[int, int]:
     """Copies the test split's posters and writes a table that lacks some of their movies; returns both numbers."""
+    from processing.catalogue.catalogue import load_catalogue
+    from processing.stories import read_stories
+
     test = sorted(load_catalogue(str(folder / "catalogue")).splits["test"]["id"][:])
     shutil.rmtree(folder / "scans", ignore_errors=True)
     (folder / "scans").mkdir()

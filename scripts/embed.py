@@ -7,12 +7,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-import torch
-from accelerate import Accelerator, InitProcessGroupKwargs
-
-from processing.catalogue.fingerprints import fingerprint
-from processing.reporting.results import versions
-from processing.search.index import CatalogueIndex
 from scripts.common.command_line import (
     FEATURE_CACHE,
     USER_ERRORS,
@@ -23,7 +17,6 @@ from scripts.common.command_line import (
     read_posters,
     stop,
 )
-from scripts.common.features import FeatureEncoder, model_key
 
 
 @dataclass
@@ -42,6 +35,14 @@ def main(arguments: list[str] | None = None) -> None:
     data, options, rest = parse(
         (CatalogueArguments, EmbedArguments), arguments, positional="model", description=__doc__
     )
+    import torch
+    from accelerate import Accelerator, InitProcessGroupKwargs
+
+    from processing.catalogue.fingerprints import fingerprint
+    from processing.reporting.results import versions
+    from processing.search.index import CatalogueIndex
+    from scripts.common.features import FeatureEncoder, model_key
+
     patient = InitProcessGroupKwargs(timeout=timedelta(days=7))
     # Without `cpu`, accelerate runs the processes of a machine without accelerators apart from each other.
     accelerator = Accelerator(cpu=not torch.accelerator.is_available(), kwargs_handlers=[patient])

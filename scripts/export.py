@@ -9,10 +9,6 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
-
-from modeling.inference.onnx_export import export_onnx
-from scripts.common import onnx_pixels
 from scripts.common.command_line import USER_ERRORS, load_model, parse, quiet_libraries, stop
 
 
@@ -28,6 +24,11 @@ def main(arguments: list[str] | None = None) -> None:
     quiet_libraries()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     export, named = parse((ExportArguments,), arguments, positional="model", description=__doc__)
+    from PIL import Image
+
+    from modeling.inference.onnx_export import export_onnx
+    from scripts.common import onnx_pixels
+
     folder = Path(export.output)
     try:
         if not export.output:

@@ -7,6 +7,8 @@ The first form writes `matches.csv`, `review.html`, on which the doubtful matche
 was read on posters and encoded is kept, so that a run that was stopped goes on where it was.
 """
 
+from __future__ import annotations
+
 import sys
 import time
 from collections.abc import Sequence
@@ -14,12 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import torch
-
-from processing.posterclip.rgb import open_image
 from scripts.common.command_line import USER_ERRORS, load_model, parse, quiet_libraries, stop
-from scripts.common.matching.match_files import CSV, PAGE, MatchInputs, check_folder, write_matches
-from scripts.common.matching.matcher import Matcher
 
 
 @dataclass
@@ -59,6 +56,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def compare(name: str, poster: str, plots: Sequence[str]) -> None:
     """Print the cosine similarity of a poster to each plot, the most similar first."""
+    import torch
+
+    from processing.posterclip.rgb import open_image
+
     try:
         image = open_image(poster)
     except ValueError as error:
@@ -78,6 +79,9 @@ def match_posters(name: str, options: MatchArguments) -> None:
         raise ValueError("--posters, --movies and --output are needed, all three.")
     if not 0 < options.precision < 1:
         raise ValueError(f"--precision {options.precision:g} is not between 0 and 1: no model is always right.")
+    from scripts.common.matching.match_files import CSV, PAGE, MatchInputs, check_folder, write_matches
+    from scripts.common.matching.matcher import Matcher
+
     settings = {"model": name, **asdict(options)}
     del settings["output"], settings["plots"]
     check_folder(options.output, settings)

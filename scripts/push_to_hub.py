@@ -13,8 +13,6 @@ from transformers.hf_argparser import string_to_bool
 
 from scripts.common.command_line import USER_ERRORS, quiet_libraries, stop
 from scripts.hub.checks import check_loads
-from scripts.hub.pushing import push
-from scripts.hub.staging import name_in_card, stage_dataset, stage_metric, stage_model, stage_space
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -30,13 +28,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--create_pr", type=string_to_bool, default=False, help="True: open a pull request")
     parser.add_argument("--dry_run", type=string_to_bool, default=False, help="True: check and list, push nothing")
     options = parser.parse_args(arguments)
-    kinds = {stage_model: options.model, stage_dataset: options.dataset}
-    kinds |= {stage_metric: options.metric, stage_space: options.space}
-    given = [(stage, source) for stage, source in kinds.items() if source]
-    if len(given) != 1:
+    folders = [options.model, options.dataset, options.metric, options.space]
+    if len(list(filter(None, folders))) != 1:
         parser.error("name one folder: MODEL, --dataset, --metric or --space")
     quiet_libraries()
-    (stage, source), *_ = given
+    from scripts.hub.pushing import push
+    from scripts.hub.staging import name_in_card, stage_dataset, stage_metric, stage_model, stage_space
+
+    stages = (stage_model, stage_dataset, stage_metric, stage_space)
+    stage, source = next((stage, source) for stage, source in zip(stages, folders, strict=True) if source)
     with tempfile.TemporaryDirectory() as folder:
         try:
             validate_repo_id(options.repo)

@@ -9,13 +9,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-import torch
-
-from processing.pair_retrieval.hybrid_vectors import HybridVectors
-from processing.search.columns import SIDES
-from processing.search.index import CatalogueIndex
 from scripts.common.command_line import USER_ERRORS, load_model, quiet_libraries, stop
-from scripts.common.features import model_key
 
 PLOT_BEGINNING = 90  # characters
 
@@ -41,6 +35,13 @@ def main(arguments: list[str] | None = None) -> None:
             raise ValueError("The query is empty.")
         if options.query and not is_utf8(options.query):
             raise ValueError("The query is not UTF-8.")
+        import torch
+
+        from processing.pair_retrieval.hybrid_vectors import HybridVectors
+        from processing.search.columns import SIDES
+        from processing.search.index import CatalogueIndex
+        from scripts.common.features import model_key
+
         index = CatalogueIndex.open(options.index)
         movies, k = index.movies(), min(options.k, index.record["rows"])
         if k < options.k:

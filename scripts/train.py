@@ -3,21 +3,8 @@
 import json
 from pathlib import Path
 
-from transformers import set_seed
-
-from modeling.training.argument_checks import resume_point
-from modeling.training.trainer import PosterCLIPTrainer
-from processing.data.collation import MoviePairs, PairCollator
-from processing.evaluation.retrieval import trainer_metrics
-from processing.reporting.results import write_results
 from scripts.common.command_line import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, stop
-from scripts.common.features import add_features
-from scripts.common.matching.matcher import Matcher
-from scripts.common.matching.matcher_fitting import fit_matcher
-from scripts.common.progress import show_progress
 from scripts.common.run_settings import ModelArguments, RunArguments, SplitArguments, StreamArguments, check_settings
-from scripts.common.training_data import load_data, open_streams
-from scripts.common.training_record import RECORD
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -28,6 +15,20 @@ def main(arguments: list[str] | None = None) -> None:
         arguments,
         description=__doc__,
     )
+    from transformers import set_seed
+
+    from modeling.training.argument_checks import resume_point
+    from modeling.training.trainer import PosterCLIPTrainer
+    from processing.data.collation import MoviePairs, PairCollator
+    from processing.evaluation.retrieval import trainer_metrics
+    from processing.reporting.results import write_results
+    from scripts.common.features import add_features
+    from scripts.common.matching.matcher import Matcher
+    from scripts.common.matching.matcher_fitting import fit_matcher
+    from scripts.common.progress import show_progress
+    from scripts.common.training_data import load_data, open_streams
+    from scripts.common.training_record import RECORD
+
     try:
         check_settings(stream, architecture, run)
         checkpoint = resume_point(run.resume_from_checkpoint, run.output_dir)

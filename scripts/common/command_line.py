@@ -1,29 +1,34 @@
-"""What the commands share: how arguments are read, and which lines of a library's log are not for users."""
+"""What the commands share: how arguments are read, and which lines of a library's log are not for users.
+
+This module, like the commands, imports what is heavy in functions: `--help` and a wrong flag are answered at once.
+"""
+
+from __future__ import annotations
 
 import argparse
 import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import yaml
-from datasets import disable_progress_bars
 from huggingface_hub import logging as hub_logging
 from huggingface_hub.constants import HF_HOME
 from huggingface_hub.errors import HFValidationError, StrictDataclassError
 from huggingface_hub.utils import validate_repo_id
-from safetensors import SafetensorError
-from transformers import HfArgumentParser, PreTrainedConfig, TrainingArguments
+from transformers import HfArgumentParser
 from transformers.utils import logging as transformers_logging
 
-from modeling import PosterCLIPConfig, PosterCLIPModel
-from processing import PosterCLIPProcessor
-from processing.catalogue.catalogue import Catalogue, load_catalogue
+if TYPE_CHECKING:
+    from modeling import PosterCLIPModel
+    from processing import PosterCLIPProcessor
+    from processing.catalogue.catalogue import Catalogue
 
 # Features of frozen encoders and what OCR read on posters are kept here, by the content of the posters and texts.
 FEATURE_CACHE = str(Path(HF_HOME) / "posterclip")
@@ -59,6 +64,8 @@ class CatalogueArguments:
 
     def load(self) -> Catalogue:
         """Read and check the catalogue."""
+        from processing.catalogue.catalogue import load_catalogue
+
         return load_catalogue(
             self.catalogue,
             plot_columns=self.plot_columns,
@@ -77,6 +84,12 @@ def load_model(name: str) -> tuple[PosterCLIPModel, PosterCLIPProcessor]:
     Raises:
         ValueError: it is not a PosterCLIP model, or the model is damaged; it names the model.
     """
+    from safetensors import SafetensorError
+    from transformers import PreTrainedConfig
+
+    from modeling import PosterCLIPConfig, PosterCLIPModel
+    from processing import PosterCLIPProcessor
+
     if not Path(name).is_dir():
         try:
             validate_repo_id(name)
@@ -115,21 +128,21 @@ class CommandParser(HfArgumentParser):
     """
 
     def __init__(self, classes: Sequence[Any], description: str | None, usage: str) -> None:
-        trains = any(issubclass(of, TrainingArguments) for of in classes)
+        bases = [base for of in classes for base in of.__mro__ if base.__name__ == "TrainingArguments"]
         where = "https://huggingface.co/docs/transformers/main_classes/trainer#transformers.TrainingArguments"
         super().__init__(
             tuple(classes),
             allow_abbrev=False,
             usage=usage,
             description=description,
-            epilog=f"All arguments of transformers.TrainingArguments are flags too: {where}" if trains else None,
+            epilog=f"All arguments of transformers.TrainingArguments are flags too: {where}" if bases else None,
             formatter_class=_HelpFormatter,
         )
-        if trains:
-            own = {name for of in classes for name in of.__annotations__}
-            for action in self._actions:
-                if action.dest in TrainingArguments.__dataclass_fields__ and action.dest not in own:
-                    action.help = argparse.SUPPRESS
+        own = {name for of in classes for name in of.__annotations__}
+        inherited = {name for base in bases for name in base.__dataclass_fields__} - own
+        for action in self._actions:
+            if action.dest in inherited:
+                action.help = argparse.SUPPRESS
 
     def add_argument(self, *names: str, **options: Any) -> Any:
         """As in argparse, without the second spelling `--a-b` of `--a_b` and the `--no_` flags of transformers."""
@@ -222,7 +235,7 @@ def quiet_libraries() -> None:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     hub_logging.set_verbosity_error()
-    disable_progress_bars()
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")  # which is read when datasets is imported
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
 
 

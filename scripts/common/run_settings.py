@@ -1,20 +1,19 @@
 """The settings of a training run: the model, the splits, the stream and the arguments of the trainer."""
 
+from __future__ import annotations
+
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import TrainingArguments
 
-from modeling import PosterCLIPModel
-from modeling.training.argument_checks import check_arguments
-from modeling.training.freezing import DEFAULT_LORA_RANK, check_modes, set_mode
-from processing import PosterCLIPProcessor
-from processing.evaluation.retrieval import METRICS
-from processing.pair_retrieval.measures import chance
 from scripts.common.command_line import FEATURE_CACHE, load_model
-from scripts.common.dry_run import dry_run
+
+if TYPE_CHECKING:
+    from modeling import PosterCLIPModel
+    from processing import PosterCLIPProcessor
 
 NEW_MODEL = (
     *("projection_dim", "vision_pooling", "text_pooling", "loss", "logit_scale_init_value"),
@@ -53,16 +52,21 @@ class ModelArguments:
         metadata={"help": "What of the image encoder trains: frozen, last-K (layer groups), lora or full."},
     )
     text_mode: str = field(default="full", metadata={"help": "What of the text encoder trains, in the same words."})
-    lora_rank: int | None = field(
-        default=None, metadata={"help": f"Rank for encoders in mode lora, {DEFAULT_LORA_RANK} by default."}
-    )
+    lora_rank: int | None = field(default=None, metadata={"help": "Rank for encoders in mode lora, 16 by default."})
 
     def __post_init__(self) -> None:
         """Refuses wrong modes before anything is loaded."""
+        from modeling.training.freezing import check_modes
+
         self.lora_rank = check_modes(self.vision_mode, self.text_mode, lora_rank=self.lora_rank)
 
     def build(self) -> tuple[PosterCLIPModel, PosterCLIPProcessor]:
         """Returns the model, its encoders in their modes, and its processor."""
+        from modeling import PosterCLIPModel
+        from modeling.training.freezing import set_mode
+        from processing import PosterCLIPProcessor
+        from scripts.common.dry_run import dry_run
+
         fields = {name: getattr(self, name) for name in NEW_MODEL if getattr(self, name) is not None}
         only_new = ("vision_model_name_or_path", "text_model_name_or_path", "whole_poster")
         if self.model_name_or_path:
@@ -166,6 +170,8 @@ class RunArguments(TrainingArguments):
         found = re.search(r"(R|recall)@(\d+)$", self.metric_for_best_model or "")
         if not self.load_best_model_at_end or not found:
             return None
+        from processing.pair_retrieval.measures import chance
+
         expected = chance(pool_size, ks=(int(found[2]),))[found[0]]
         if expected < 0.5:
             return None
@@ -189,6 +195,9 @@ def is_greater_better(metric: str | None) -> bool:
 
 def check_settings(stream: StreamArguments, architecture: ModelArguments, run: RunArguments) -> None:
     """Raises ValueError, before anything is loaded, for settings that contradict each other."""
+    from modeling.training.argument_checks import check_arguments
+    from processing.evaluation.retrieval import METRICS
+
     check_arguments(run, run.chunk_size, run.layer_decay, run.genre_weight)
     metric = (run.metric_for_best_model or "loss").removeprefix("eval_")
     if run.eval_strategy != "no" and metric not in ("loss", *METRICS):

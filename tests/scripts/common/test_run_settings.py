@@ -1,6 +1,7 @@
 import pytest
 
-from scripts.common.run_settings import RunArguments
+from modeling.training.freezing import DEFAULT_LORA_RANK
+from scripts.common.run_settings import ModelArguments, RunArguments
 
 
 @pytest.mark.parametrize(
@@ -19,3 +20,8 @@ def test_less_of_a_rank_is_better(tmp_path):
     assert RunArguments(str(tmp_path), metric_for_best_model="mean_rank").greater_is_better is False
     with pytest.raises(ValueError, match="less mean_rank is better"):
         RunArguments(str(tmp_path), metric_for_best_model="mean_rank", greater_is_better=True)
+
+
+def test_help_names_the_rank_that_is_the_default():
+    text = ModelArguments.__dataclass_fields__["lora_rank"].metadata["help"]
+    assert f"{DEFAULT_LORA_RANK} by default" in text
