@@ -28,6 +28,8 @@ demo: install ## train and evaluate a model on the embedded stories, and match p
 	$(BIN)/python scripts/train.py scripts/configs/posterclip.yaml --catalogue $(DEMO)/catalogue \
 		--output_dir $(DEMO)/model --feature_cache $(DEMO)/features
 	$(BIN)/python scripts/evaluate.py $(DEMO)/model --catalogue $(DEMO)/catalogue
+	$(BIN)/python scripts/evaluate.py $(DEMO)/model --catalogue $(DEMO)/catalogue --titles use --plots all \
+		--output $(DEMO)/model/report-titles
 	$(BIN)/python scripts/card.py $(DEMO)/model/report-test
 	$(BIN)/python scripts/match.py $(DEMO)/model --posters $(DEMO)/scans --movies $(DEMO)/movies.csv \
 		--output $(DEMO)/matches

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from processing.catalogue.catalogue import Catalogue
 from processing.evaluation.distances import check_format, write_distances
-from processing.reporting.results import PAGE, trained_movies_words, write_results
-from processing.reporting.tables import comparison_rows, format_tables, report_tables
+from processing.reporting.results import PAGE, write_results
+from processing.reporting.tables import comparison_tables, format_tables, report_tables
+from processing.reporting.wording import evaluation_name, trained_movies_words
 from scripts.common.command_line import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, require_extra, stop
 from scripts.common.evaluation.evaluation import RESULTS, Evaluation, check_replaceable, compare
 from scripts.common.evaluation.evaluator import Evaluator, PoolArguments
@@ -85,20 +86,23 @@ def find(
 
 def evaluate(evaluator: Evaluator, folder: Path, report: ReportArguments) -> Evaluation:
     """Evaluates a model, prints the results and writes them into the folder."""
-    evaluation, embeds = evaluator.evaluate()
+    evaluation, shown = evaluator.evaluate()
     evaluation.save(folder)
-    tables = format_tables(report_tables(evaluation.results))
-    print(f"\n{evaluator.name} on {evaluator.options.split}; a tie counts against the model\n\n{tables}")
-    print(f"\n{trained_movies_words(evaluation.results)}")
+    results = evaluation.results
+    tables = format_tables(report_tables(results))
+    print(f"\n{evaluation_name(results)} on {results['split']}; a tie counts against the model\n\n{tables}")
+    print(f"\n{trained_movies_words(results)}")
+    if results["titles"] == "use" and not results["both_stages"]:
+        print(f"{evaluator.name} has no second stage: the first alone was measured.")
     (folder / "tables.md").write_text(f"{tables}\n", encoding="utf-8")
     (folder / PAGE).unlink(missing_ok=True)  # of an evaluation before this one
     if report.page:
         from processing.reporting.report import write_report  # needs the extra `report`
 
-        write_report(folder, evaluator.movies, embeds, evaluation.pool, evaluation.results)
+        write_report(folder, evaluator.movies, shown.embeds, shown.answers, evaluation.pool, results)
     if report.distances:
-        write_distances(report.distances, *embeds, evaluator.movies["id"][:])
-        print(f"\nThe distances of all posters and plots are in {report.distances}")
+        write_distances(report.distances, *shown.embeds, evaluator.movies["id"][:])
+        print(f"\nThe distances of all posters and movies are in {report.distances}")
     print(f"\nThe report is in {folder / PAGE if report.page else folder}")
     return evaluation
 
@@ -106,8 +110,7 @@ def evaluate(evaluator: Evaluator, folder: Path, report: ReportArguments) -> Eva
 def report_comparison(one: Evaluation, other: Evaluation, folder: Path, page: bool) -> None:
     """Prints how two evaluations differ and writes it into the folder."""
     comparison = compare(one, other)
-    heading = f"{' and '.join(comparison['models'])} on {comparison['split']}, the difference is second minus first"
-    tables = format_tables([(heading, comparison_rows(comparison))])
+    tables = format_tables(comparison_tables(comparison))
     print(f"\n{tables}")
     write_results(folder / RESULTS, comparison)
     (folder / "tables.md").write_text(f"{tables}\n", encoding="utf-8")

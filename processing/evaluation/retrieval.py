@@ -147,46 +147,63 @@ def movie_rows(ids: Ids) -> NDArray[np.intp]:
     return np.sort(np.unique(np.asarray(ids), return_index=True)[1])
 
 
+def movie_places(ids: Ids) -> NDArray[np.intp]:
+    """Returns the place of each row's movie in `movie_rows`.
+
+    Example:
+        >>> movie_places(["7", "9", "7", "8"]).tolist()
+        [0, 1, 0, 2]
+    """
+    _, first, codes = np.unique(np.asarray(ids), return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[codes]
+
+
 def trainer_metrics(prediction: Any) -> dict[str, float]:
     """For `Trainer(compute_metrics=...)`: a pool's metrics by direction, and under their bare names the mean of both.
 
-    `prediction` holds `predictions`, the embeddings of posters and of plots, and `label_ids`, their movie ids.
+    `prediction` holds `predictions`, the embeddings of posters and of plots, and `label_ids`, their movie ids. A movie
+    with several posters has a row for each; its plot is in the pool once.
     """
-    images, texts = prediction.predictions
-    summary = evaluate_pool(images, texts, prediction.label_ids, prediction.label_ids).summary()
+    (images, texts), ids = prediction.predictions, prediction.label_ids
+    movies = movie_rows(ids)
+    summary = evaluate_pool(images, texts[movies], ids, ids[movies]).summary()
     metrics = {f"{way}_{name}": value for way in DIRECTIONS for name, value in summary[way].items()}
     for name in summary[DIRECTIONS[0]]:
         metrics[name] = float(np.mean([summary[way][name] for way in DIRECTIONS]))
     return metrics
 
 
-def legacy_protocol(
-    image_embeds: Embeddings, text_embeds: Embeddings, ids: Ids, trained: NDArray[np.bool_]
-) -> dict[str, dict[str, float]]:
+def legacy_protocol(pool: PoolResult, trained: Ids) -> dict[str, dict[str, float]]:
     """Returns the course report's evaluation: the accuracy of the arg-min of one distance matrix over all movies.
 
     Trained movies and the others are counted apart, but each is searched for among all movies. A distance
     that ties with the smallest is a miss, so accuracy is the share of rank 1.
 
-    Embeddings are those of one poster and one plot a movie, in the same order; `trained` is (n,) bool.
-    Returns under "all", "trained" and "others": count, image_to_text (arg-min along rows), text_to_image
-    (along columns); a group without movies is left out. Raises ValueError as `pair_ranks`, and where `trained` is
-    not one bool a movie.
+    Args:
+        pool: all movies.
+        trained: ids of those that the model was trained on.
+
+    Returns:
+        Under "all", "trained" and "others": count of posters, image_to_text (arg-min along rows), text_to_image (along
+        columns); a group without movies is left out.
 
     Example:
-        >>> legacy_protocol(np.eye(3), np.eye(3), [1, 2, 3], np.array([True, True, False]))["others"]
+        >>> pool = evaluate_pool(np.eye(3), np.eye(3), [1, 2, 3], [1, 2, 3])
+        >>> legacy_protocol(pool, trained=[1, 2])["others"]
         {'count': 1, 'image_to_text': 1.0, 'text_to_image': 1.0}
     """
-    if trained.dtype != np.bool_ or trained.shape != (len(ids),):
-        raise ValueError(f"trained must be {len(ids)} bools, got shape {trained.shape} of {trained.dtype}")
-    result = evaluate_pool(image_embeds, text_embeds, ids, ids)
-    groups = {"all": np.ones_like(trained), "trained": trained, "others": ~trained}
+    posters, movies = (np.isin(ids, trained) for ids in (pool.image_ids, pool.text_ids))
+    groups = {
+        "all": (np.ones_like(posters), np.ones_like(movies)),
+        "trained": (posters, movies),
+        "others": (~posters, ~movies),
+    }
     return {
         name: {
-            "count": int(rows.sum()),
-            "image_to_text": float(np.mean(result.image_to_text[rows] == 1)),
-            "text_to_image": float(np.mean(result.text_to_image[rows] == 1)),
+            "count": int(images.sum()),
+            "image_to_text": float(np.mean(pool.image_to_text[images] == 1)),
+            "text_to_image": float(np.mean(pool.text_to_image[texts] == 1)),
         }
-        for name, rows in groups.items()
-        if rows.any()
+        for name, (images, texts) in groups.items()
+        if images.any()
     }

@@ -1,4 +1,4 @@
-"""Posters beside the plots that a model ranks first, as cards of a page and as a picture."""
+"""Posters beside the movies that a model ranks first, as cards of a page and as a picture."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from processing.evaluation.retrieval import PoolResult, movie_rows, top_answers
-from processing.pair_retrieval.hybrid_vectors import Embeddings
+from processing.evaluation.retrieval import PoolResult
 from processing.pair_retrieval.ranking import Ranks
 from processing.posterclip.rgb import to_rgb
 
@@ -25,10 +24,12 @@ ANSWERS = 3
 THUMBNAIL = (220, 330)
 LABEL_LETTERS, PLOT_LETTERS = 42, 220
 
+TopAnswers = tuple[NDArray[np.intp], NDArray[np.float64]]
+
 
 @dataclass(frozen=True)
 class Answer:
-    """A plot that the model found for a poster, its cosine similarity, and whether it is the poster's own."""
+    """A movie that the model found for a poster, its plot, its score, and whether it is the poster's own."""
 
     title: str
     plot: str
@@ -38,7 +39,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Card:
-    """A poster as RGB thumbnail, its movie's title, its best plots, and the rank of its own plot."""
+    """A poster as RGB thumbnail, its movie's title, its best movies, and the rank of its own."""
 
     poster: Image.Image
     title: str
@@ -56,22 +57,20 @@ def webp_uri(image: Image.Image, quality: int = 82) -> str:
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def answer_cards(movies: Dataset, embeds: tuple[Embeddings, Embeddings], pool: PoolResult) -> dict[str, list[Card]]:
+def answer_cards(movies: Dataset, found: TopAnswers, pool: PoolResult) -> dict[str, list[Card]]:
     """Returns the cards of a page by part: `spread` over the split, the `best` and the `worst` found posters.
 
     Args:
-        movies: of the split, with the columns of a catalogue.
-        embeds: of their posters and plots, in the same order; a movie with several posters has a
-            row for each.
-        pool: the result of `evaluate_pool` on them, each movie's plot once.
+        movies: of the split, with the columns of a catalogue; a movie with several posters has a row for each.
+        found: the best movies of each poster, as rows, and their scores, (rows, k) each, best first.
+        pool: the ranks.
     """
-    images, texts = embeds
     chosen = {
         "spread": spread_rows(len(movies)),
-        "best": best_rows((images, texts[movie_rows(pool.image_ids)]), pool.image_to_text),
+        "best": best_rows(found[1], pool.image_to_text),
         "worst": worst_rows(pool.image_to_text),
     }
-    return {part: make_cards(movies, embeds, pool, rows) for part, rows in chosen.items()}
+    return {part: make_cards(movies, found, pool, rows) for part, rows in chosen.items()}
 
 
 def spread_rows(count: int) -> NDArray[np.intp]:
@@ -85,7 +84,7 @@ def spread_rows(count: int) -> NDArray[np.intp]:
 
 
 def worst_rows(ranks: Ranks) -> NDArray[np.intp]:
-    """Returns the rows of the posters whose right plot came last, the worst first; of equal ones the earlier first.
+    """Returns the rows of the posters whose right movie came last, the worst first; of equal ones the earlier first.
 
     Example:
         >>> worst_rows(np.array([1, 9, 2, 9])).tolist()
@@ -94,42 +93,34 @@ def worst_rows(ranks: Ranks) -> NDArray[np.intp]:
     return np.argsort(-ranks, kind="stable")[:CARDS]
 
 
-def best_rows(embeds: tuple[Embeddings, Embeddings], ranks: Ranks) -> NDArray[np.intp]:
+def best_rows(scores: NDArray[np.float64], ranks: Ranks) -> NDArray[np.intp]:
     """Returns the rows of the best found posters: by rank, then by the margin of the first answer over the second.
 
     Args:
-        embeds: of posters and of the distinct movies' plots.
-        ranks: of the posters' right plots.
+        scores: (posters, k) of each poster's best answers, best first.
+        ranks: of the posters' right movies.
 
     Example:
-        >>> posters, plots = np.eye(2), np.array([[1.0, 0.0], [0.6, 0.8]])
-        >>> best_rows((posters, plots), np.array([1, 1])).tolist()  # the margins are 0.4 and 0.8
+        >>> best_rows(np.array([[1.0, 0.6], [0.8, 0.0]]), np.array([1, 1])).tolist()  # the margins are 0.4 and 0.8
         [1, 0]
     """
-    scores = top_answers(*embeds, 2)[1]
-    return np.lexsort((scores[:, -1] - scores[:, 0], ranks))[:CARDS]
+    return np.lexsort((scores[:, 1:2].sum(1) - scores[:, 0], ranks))[:CARDS]
 
 
-def make_cards(
-    movies: Dataset, embeds: tuple[Embeddings, Embeddings], pool: PoolResult, rows: NDArray[np.intp]
-) -> list[Card]:
+def make_cards(movies: Dataset, found: TopAnswers, pool: PoolResult, rows: NDArray[np.intp]) -> list[Card]:
     """Returns a card for each of these rows, its answers best first; among equal scores the right one comes last.
 
-    `movies`, `embeds` and `pool` are as in `answer_cards`.
+    `movies`, `found` and `pool` are as in `answer_cards`.
     """
-    images, texts = embeds
-    ids, candidates = pool.image_ids, movie_rows(pool.image_ids)
-    titles, plots, cards = movies["title"], movies["plots"], []
-    for row, best, scores in zip(
-        rows.tolist(), *top_answers(images[rows], texts[candidates], ANSWERS + 1), strict=True
-    ):
-        found = [
+    ids, titles, plots, cards = pool.image_ids, movies["title"], movies["plots"], []
+    for row, best, scores in zip(rows.tolist(), found[0][rows].tolist(), found[1][rows].tolist(), strict=True):
+        answers = [
             Answer(titles[j], textwrap.shorten(plots[j][0], PLOT_LETTERS, placeholder="…"), score, ids[j] == ids[row])
-            for j, score in zip(candidates[best].tolist(), scores.tolist(), strict=True)
+            for j, score in zip(best, scores, strict=True)
         ]
         rank = int(pool.image_to_text[row])
-        shown = [answer for answer in found if not answer.right]
-        shown[rank - 1 : rank - 1] = [answer for answer in found if answer.right]
+        shown = [answer for answer in answers if not answer.right]
+        shown[rank - 1 : rank - 1] = [answer for answer in answers if answer.right]
         poster = to_rgb(movies[row]["image"])
         poster.thumbnail(THUMBNAIL)
         cards.append(Card(poster, titles[row], shown[:ANSWERS], rank))
@@ -138,7 +129,7 @@ def make_cards(
 
 @styled
 def draw_cards(cards: list[Card], title: str) -> Figure:
-    """Draws a few cards, one below the other: each poster with the titles of its best plots, the right one in green."""
+    """Draws a few cards, one below the other: a poster with the titles of its best movies, the right one in green."""
     figure = new_figure(title, 0.6 + 1.25 * len(cards))
     for axes, card in zip(figure.subplots(len(cards), 2, squeeze=False, width_ratios=(1, 4)), cards, strict=True):
         axes[0].imshow(card.poster)
@@ -150,7 +141,7 @@ def draw_cards(cards: list[Card], title: str) -> Figure:
             for answer in card.answers
         ]
         if not any(answer.right for answer in card.answers):
-            lines.append((f"the right plot is at rank {card.rank:,}", MISSED, "normal"))
+            lines.append((f"the right movie is at rank {card.rank:,}", MISSED, "normal"))
         for number, (text, colour, weight) in enumerate(lines):
             drawn = axes[1].text(
                 0, 0.9 - 0.2 * number, text, color=colour, fontweight=weight, fontsize=9.5, va="center"

@@ -32,7 +32,7 @@ RIGHT, MISSED = "#1f7a4d", "#a6502a"
 COLOURS = {"image_to_text": "#1f5f99", "text_to_image": "#d98b16"}
 SHADES = {"image_to_text": ["#0f3a63", "#2f78b7", "#86b6dd"], "text_to_image": ["#7d4a05", "#d98b16", "#eec078"]}
 MARKERS = {"image_to_text": "o", "text_to_image": "D"}
-DIRECTION_NAMES = {"image_to_text": "poster to plot", "text_to_image": "plot to poster"}
+DIRECTION_NAMES = {"image_to_text": "poster to movie", "text_to_image": "movie to poster"}
 HEAT_MAP = LinearSegmentedColormap.from_list("near", ["#0b2545", "#1f5f99", "#7fb0d2", "#dfe6e4", "#f7f4ee"])
 STYLE: dict[str, Any] = {
     **{"font.family": "DejaVu Sans", "font.size": 11, "text.color": INK, "text.parse_math": False},
@@ -77,22 +77,22 @@ def block_means(embeds: HybridVectors, size: int) -> NDArray[np.float64]:
 
 @styled
 def distance_matrix(images: HybridVectors, texts: HybridVectors) -> Figure:
-    """Draws a heat map of the distances -cosine of posters (rows) to plots (columns), right pairs on the diagonal.
+    """Draws a heat map of the distances -cosine of posters (rows) to movies (columns), right pairs on the diagonal.
 
-    With more than 400 movies a cell is the mean over a block of equally many posters and plots.
+    With more than 400 movies a cell is the mean over a block of equally many posters and movies.
 
     Args:
         images, texts: L2-normalised embeddings of the movies, in the same order.
     """
     size = -(-len(images) // CELLS)
     distances = -block_means(images, size) @ block_means(texts, size).T
-    figure = new_figure("Distance of every poster to every plot", 5.9)
+    figure = new_figure("Distance of every poster to every movie", 5.9)
     axes = figure.add_subplot()
     ends = np.quantile(distances, [0.0005, 0.9995])
     extent = (0, len(texts), len(images), 0)
     drawn = axes.imshow(distances, cmap=HEAT_MAP, vmin=ends[0], vmax=ends[1], extent=extent)
     axes.grid(False)
-    axes.set(xlabel="plot (number in the split)", ylabel="poster (number in the split)")
+    axes.set(xlabel="movie (number in the split)", ylabel="poster (number in the split)")
     of = "" if size == 1 else f", mean of {size} by {size}"
     bar = figure.colorbar(drawn, label=f"distance = -cosine{of}", location="bottom", fraction=0.05, aspect=30)
     bar.ax.xaxis.set_major_locator(MaxNLocator(5))
@@ -254,10 +254,10 @@ def rank_against_rank(ranks: tuple[Ranks, Ranks], direction: str, pool_size: int
     return figure
 
 
-def legend_below(figure: Figure) -> None:
+def legend_below(figure: Figure, columns: int = 3) -> None:
     """Adds one legend for the figure under its axes, chance last."""
     entries = sorted(
         zip(*figure.axes[0].get_legend_handles_labels(), strict=True), key=lambda entry: entry[1] == CHANCE
     )
     handles, labels = zip(*entries, strict=True)
-    figure.legend(handles, labels, loc="outside lower left", ncols=3, columnspacing=1.2, handlelength=1.4)
+    figure.legend(handles, labels, loc="outside lower left", ncols=columns, columnspacing=1.2, handlelength=1.4)

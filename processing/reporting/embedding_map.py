@@ -59,7 +59,7 @@ def embedding_map(images: HybridVectors, texts: HybridVectors, genres: Sequence[
     colour_of = dict(zip(frequent, COLOURS, strict=False))
     colours = [next((colour_of[name] for name in genres[row] if name in colour_of), OTHERS) for row in rows]
 
-    figure = new_figure("Posters (dots) and plots (triangles) in the model's space", 5.6)
+    figure = new_figure("Posters (dots) and movies (triangles) in the model's space", 5.6)
     axes = figure.add_subplot()
     area = float(np.clip(9000 / len(rows), 9, 42))
     for marker, places in sides.items():

@@ -12,8 +12,10 @@ from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardDat
 
 from processing.pair_retrieval.ranking import DIRECTIONS
 
-from .results import check_same_data, trained_movies_words
-from .tables import ablation_rows, format_table, pool_rows, pool_size_rows
+from .matching_tables import confidence_rows, matched_rows
+from .results import check_same_data
+from .tables import ablation_rows, format_table, known_rows, pool_rows, pool_size_rows
+from .wording import evaluated_words, trained_movies_words
 
 TEMPLATE = Path(__file__).parent / "templates" / "model_card.md"
 METRICS = {"R@1": "hit_rate_at_1", "R@5": "hit_rate_at_5", "R@10": "hit_rate_at_10", "MRR": "mean_reciprocal_rank"}
@@ -45,7 +47,8 @@ def fill_card(results: Mapping[str, Any], name: str, beside: Mapping[str, Mappin
     """
     if beside:
         check_same_data({results["model"]: results, **beside})
-    metrics, split = results["metrics"], results["split"]
+    metrics, split, known = results["metrics"], results["split"], evaluated_words(results)
+    accepted = confidence_rows(results.get("matching", {}))
     data, training = public_name(results["catalogue"]["source"]), results["training"]
     model = training["model"] if training else {}
     card = ModelCard.from_template(
@@ -54,9 +57,12 @@ def fill_card(results: Mapping[str, Any], name: str, beside: Mapping[str, Mappin
         name=name,
         use_poster_text=model.get("use_poster_text"),
         char_ngram_dim=model.get("char_ngram_dim"),
-        pool=f"{metrics['pool']['image_to_text']:,} movies of `{data}` ({split}) as pool{hidden(results)}.",
+        pool=f"{metrics['pool']['image_to_text']:,} movies of `{data}` ({split}) as pool. Known of a movie: {known}.",
         trained_movies=trained_movies_words(results),
         pool_table=format_table(pool_rows(metrics)),
+        known_table=format_table(known_rows(results["known"])) if results["known"] else "",
+        matched_table=format_table(matched_rows(results["matching"])) if "matching" in results else "",
+        confidence_table=format_table(accepted) if accepted else "",
         size_table=format_table(pool_size_rows(results["pool_sizes"])),
         beside_table=format_table(ablation_rows(beside)) if beside else "",
         fingerprint=results["data_fingerprint"][split],
@@ -79,7 +85,7 @@ def card_data(results: Mapping[str, Any]) -> ModelCardData:
             dataset_name=data,
             dataset_split=split,
             metric_type=f"{direction}_{METRICS[metric]}",
-            metric_name=f"{direction.replace('_', '-')} {metric}, {results['metrics']['pool'][direction]:,} candidates",
+            metric_name=f"{direction.replace('_', '-')} {metric}, {of_pool(results, direction)}",
             metric_value=round(results["metrics"][direction][metric], 4),
         )
         for direction in DIRECTIONS
@@ -105,12 +111,23 @@ def eval_results(results: Mapping[str, Any], dataset: str) -> str:
             task_id=f"{direction}_{METRICS[metric]}",
             value=round(results["metrics"][direction][metric], 4),
             date=results["time"],
-            notes=f"{results['split']}, {results['metrics']['pool'][direction]:,} candidates{hidden(results)}",
+            notes=f"{results['split']}, {of_pool(results, direction)}",
         )
         for direction in DIRECTIONS
         for metric in METRICS
     ]
     return yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False)
+
+
+def of_pool(results: Mapping[str, Any], direction: str) -> str:
+    """Returns the size of the pool and what is known of a movie.
+
+    Example:
+        >>> results = {"titles": "hide", "plots": "one", "mask_titles": False, "remove_poster_text": False}
+        >>> of_pool({**results, "metrics": {"pool": {"image_to_text": 1067}}}, "image_to_text")
+        '1,067 candidates, one plot'
+    """
+    return f"{results['metrics']['pool'][direction]:,} candidates, {evaluated_words(results)}"
 
 
 def training_facts(training: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,17 +153,6 @@ def training_facts(training: Mapping[str, Any]) -> dict[str, Any]:
         "seconds": round(training["seconds"]),
         "machine": f"{machine['device']} ({machine['processor']}, {machine['threads']} threads)",
     }
-
-
-def hidden(results: Mapping[str, Any]) -> str:
-    """Returns what was hidden from the model, as the end of a phrase.
-
-    Example:
-        >>> hidden({"mask_titles": True, "remove_poster_text": False})
-        ', titles masked in the plots'
-    """
-    names = {"mask_titles": "titles masked in the plots", "remove_poster_text": "poster text painted over"}
-    return "".join(f", {words}" for name, words in names.items() if results[name])
 
 
 def public_name(source: str) -> str:

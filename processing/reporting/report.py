@@ -16,7 +16,7 @@ from processing.pair_retrieval.hybrid_vectors import HybridVectors
 from processing.pair_retrieval.ranking import DIRECTIONS
 
 from . import tables
-from .answer_cards import Card, answer_cards, draw_cards, webp_uri
+from .answer_cards import Card, TopAnswers, answer_cards, draw_cards, webp_uri
 from .charts import (
     DIRECTION_NAMES,
     differences_chart,
@@ -28,8 +28,11 @@ from .charts import (
     save,
 )
 from .embedding_map import embedding_map
+from .matching_charts import reliability_chart, risk_coverage_chart
+from .matching_tables import TABLES
 from .rendering import render
-from .results import PAGE, trained_movies_words
+from .results import PAGE
+from .wording import evaluated_words, trained_movies_words
 
 EXAMPLES = 4  # cards in the picture examples.png
 
@@ -58,21 +61,23 @@ def write_report(
     folder: Path,
     movies: Dataset,
     embeds: tuple[HybridVectors, HybridVectors],
+    answers: TopAnswers,
     pool: PoolResult,
     results: Mapping[str, Any],
 ) -> None:
-    """Writes the page of one evaluation, its charts, and `examples.png` with a few posters and their best plots.
+    """Writes the page of one evaluation, its charts, and `examples.png` with a few posters and their best movies.
 
     Args:
         folder: is made if need be.
-        movies: of the split, with the columns of a catalogue.
-        embeds: of their posters and plots, in the same order.
-        pool: the result of `evaluate_pool` on them.
+        movies: of the split, with the columns of a catalogue; a movie with several posters has a row for each.
+        embeds: of posters and movies, in the same order.
+        answers: the best movies of each poster, as rows, and their scores, (rows, k) each, best first.
+        pool: the ranks.
         results: the content of `results.json`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    cards = answer_cards(movies, embeds, pool)
-    title = f"Posters and their best of {len(movies):,} plots"
+    cards = answer_cards(movies, answers, pool)
+    title = f"Posters and their best of {len(pool.text_ids):,} movies"
     examples = cards["spread"][:: max(1, len(cards["spread"]) // EXAMPLES)][:EXAMPLES]
     save(draw_cards(examples, title), folder / "examples.png")
     write_page(folder / PAGE, results, draw_charts(folder, movies, embeds, pool, results), cards)
@@ -115,16 +120,16 @@ def draw_charts(
         "distances",
         "space",
         distance_matrix(*embeds),
-        "Dark is near. Right pairs lie on the diagonal. A stripe is a poster or plot that is near to everything.",
-        f"Heat map of the distances of {count:,} posters to {count:,} plots, the right pairs on the diagonal.",
+        "Dark is near. Right pairs lie on the diagonal. A stripe is a poster or movie that is near to everything.",
+        f"Heat map of the distances of {count:,} posters to {count:,} movies, the right pairs on the diagonal.",
     )
     draw(
         "map",
         "space",
         embedding_map(*embeds, movies["genres"][:]),
         "In two dimensions, by t-SNE (very few movies: by principal components). A movie has the colour of the first "
-        "of its genres in the legend. Arrows lead from a few posters to their plots.",
-        f"Scatter plot of posters and plots of {count:,} movies in the colours of their genres.",
+        "of its genres in the legend. Arrows lead from a few posters to their movies.",
+        f"Scatter plot of posters and texts of {count:,} movies in the colours of their genres.",
     )
     notes = {
         "genre": "A movie of several genres counts in each.",
@@ -139,7 +144,24 @@ def draw_charts(
             "groups",
             group_recalls(groups, metrics, f"Found among the first ten, by {kind}"),
             f"{note} In brackets the number of movies; the bars are 95 % Wilson intervals, wide where movies are few.",
-            f"Dots with intervals. R@10 from poster to plot: {_listed(shares)}.",
+            f"Dots with intervals. R@10 from poster to movie: {_listed(shares)}.",
+        )
+    matching = results.get("matching", {})
+    if tables.confidence_rows(matching):
+        draw(
+            "risk-coverage",
+            "matching",
+            risk_coverage_chart(matching),
+            "Answering only the most confident posters raises the share of right answers. The marks are at 90, 95 and "
+            "99 %.",
+            f"Curves of precision that fall as more posters are answered. {_coverages(matching)}",
+        )
+        draw(
+            "reliability",
+            "matching",
+            reliability_chart(matching),
+            "Below the diagonal the confidence is too high, above it too low. A larger dot is more posters.",
+            f"Dots of the share of right answers by confidence. {_errors(matching)}",
         )
     return charts
 
@@ -189,21 +211,19 @@ def write_page(
 
 
 def summary_sentence(results: Mapping[str, Any]) -> str:
-    """Returns one sentence with R@1 in both directions.
+    """Returns what is known of a movie, and R@1 in both directions, in words.
 
     Example:
         >>> way = {"R@1": 0.25}
         >>> metrics = {"pool": {"image_to_text": 40}, "image_to_text": way, "chance": {"image_to_text": {"R@1": 0.025}}}
         >>> metrics["intervals"] = {"image_to_text": {"R@1": [0.1, 0.4]}}
-        >>> _found_first(metrics, "image_to_text", "plot", "posters")
-        'the right plot of 40 first for 25.0 % of posters (10.0-40.0; chance 2.5)'
+        >>> _found_first(metrics, "image_to_text", "movie", "posters")
+        'the right movie of 40 first for 25.0 % of posters (10.0-40.0; chance 2.5)'
     """
     metrics = results["metrics"]
-    plots = _found_first(metrics, "image_to_text", "plot", "posters")
-    posters = _found_first(metrics, "text_to_image", "poster", "plots")
-    hidden = {"mask_titles": "the titles masked in the plots", "remove_poster_text": "the poster text painted over"}
-    masks = [words for name, words in hidden.items() if results[name]]
-    return f"{f'With {_listed(masks)}, it' if masks else 'It'} finds {plots}, and {posters}."
+    movies = _found_first(metrics, "image_to_text", "movie", "posters")
+    posters = _found_first(metrics, "text_to_image", "poster", "movies")
+    return f"Known of a movie: {evaluated_words(results)}. The model finds {movies}, and {posters}."
 
 
 def comparison_words(comparison: Mapping[str, Any]) -> list[str]:
@@ -241,11 +261,36 @@ def _recalls(metrics: Mapping[str, Any]) -> str:
     return f"{_listed(shares).capitalize()}."
 
 
+def _coverages(matching: Mapping[str, Any]) -> str:
+    shares = [
+        f"{label}: {at['coverage']:.1%} at {float(asked):.0%}"
+        for name, label in TABLES.items()
+        for asked, at in matching.get(name, {}).get("coverage", {}).items()
+    ]
+    return f"{_listed(shares).capitalize()}."
+
+
+def _errors(matching: Mapping[str, Any]) -> str:
+    errors = [
+        f"{label}: {matching[name]['calibration']['error']:.3f}"
+        for name, label in TABLES.items()
+        if "calibration" in matching.get(name, {})
+    ]
+    return f"Calibration errors: {_listed(errors)}."
+
+
 def _listed(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
 def _render(path: Path, template: str, **content: Any) -> None:
-    html = render(template, tables=tables, DIRECTION_NAMES=DIRECTION_NAMES, listed=_listed, **content)
+    html = render(
+        template,
+        tables=tables,
+        DIRECTION_NAMES=DIRECTION_NAMES,
+        listed=_listed,
+        evaluated_words=evaluated_words,
+        **content,
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html, encoding="utf-8")

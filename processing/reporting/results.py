@@ -14,11 +14,11 @@ import torch
 PAGE = "index.html"  # of a report
 CLONE = Path(__file__).parents[2]
 CODE = ("modeling", "processing", "scripts")
-SHOWN_IDS = 20  # in a sentence
 EVALUATION_FIELDS = (
     *("model", "split", "mask_titles", "remove_poster_text", "catalogue", "data_fingerprint"),
     *("training", "metrics", "pool_sizes", "time"),
 )
+BEFORE_TITLES = {"titles": "hide", "plots": "one", "both_stages": False, "known": []}
 
 
 def versions() -> dict[str, str]:
@@ -92,10 +92,20 @@ def read_results(path: Path) -> dict[str, Any]:
 
 def read_evaluation(path: Path) -> dict[str, Any]:
     """Returns the evaluation of one model that `scripts/evaluate.py` wrote; ValueError names a file that is none."""
-    results = read_results(path)
+    results = with_known(read_results(path))
     if missing := [name for name in EVALUATION_FIELDS if name not in results]:
         raise ValueError(f"{path} holds no evaluation of a model: it lacks {', '.join(missing)}")
     return results
+
+
+def with_known(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns results that say what was known of a movie: in those of older versions that was one plot.
+
+    Example:
+        >>> with_known({"model": "runs/mine"})["titles"], with_known({"titles": "use"})["titles"]
+        ('hide', 'use')
+    """
+    return {**BEFORE_TITLES, **results}
 
 
 def read_evaluations(files: Sequence[Path]) -> dict[str, dict[str, Any]]:
@@ -132,33 +142,3 @@ def check_same_data(results: Mapping[str, Mapping[str, Any]]) -> None:
             raise ValueError(
                 f"{first} and {name} were evaluated on other data: their fingerprints of {one['split']} are {short}"
             )
-
-
-def trained_movies_words(results: Mapping[str, Any]) -> str:
-    """Returns a sentence on whether the model was trained on, or chosen by, movies of the pool.
-
-    Args:
-        results: of an evaluation, with `trained_movies`: None, or `trained_on` and `chosen_by`, lists of ids, and
-            `complete`, whether the record names all movies trained on.
-
-    Example:
-        >>> found = {"trained_on": ["7", "9"], "chosen_by": [], "complete": True}
-        >>> trained_movies_words({"trained_movies": found})
-        'The model was trained on 2 of the movies evaluated here (7, 9): the numbers show memory, not skill.'
-        >>> trained_movies_words({"trained_movies": {**found, "trained_on": []}})
-        'The model was trained on none of the movies evaluated here.'
-    """
-    found = results.get("trained_movies")
-    if found is None:
-        return "Which movies the model was trained on is not recorded."
-    sentences = []
-    for name, use, consequence in (
-        ("trained_on", "trained on", ": the numbers show memory, not skill"),
-        ("chosen_by", "chosen by", ""),
-    ):
-        if ids := found[name]:
-            named = ", ".join(ids[:SHOWN_IDS]) + (", ..." if len(ids) > SHOWN_IDS else "")
-            sentences.append(f"The model was {use} {len(ids):,} of the movies evaluated here ({named}){consequence}.")
-    if not found["complete"]:
-        sentences.append("It was also trained on movies that its record does not name.")
-    return " ".join(sentences) or "The model was trained on none of the movies evaluated here."

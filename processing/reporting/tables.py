@@ -8,26 +8,42 @@ from typing import Any
 from processing.pair_retrieval.measures import RECALL_AT
 from processing.pair_retrieval.ranking import DIRECTIONS
 
+from .matching_tables import confidence_rows, matched_rows, matching_comparison_rows
+from .wording import known_words
+
+SHOWN_RECALLS = ("R@1", "R@10")
 Table = tuple[str, list[list[str]]]
 
 
 def report_tables(results: Mapping[str, Any]) -> list[Table]:
     """Returns the tables of an evaluation: headings with rows for `format_table`."""
-    tables = [
-        ("Every poster among all plots, and every plot among all posters", pool_rows(results["metrics"])),
-        (
-            "The same ranks in smaller pools: expected values in a random part that holds the right answer",
-            pool_size_rows(results["pool_sizes"]),
-        ),
-    ]
+    known = known_words(results)
+    heading = f"Every poster among all movies, and every movie among all posters; known of a movie: {known}"
+    tables = [(heading, pool_rows(results["metrics"]))]
+    if results["known"]:
+        tables.append(("By what is known of a movie, in % with 95 % intervals", known_rows(results["known"])))
+    if "matching" in results:
+        tables.append((f"Matched by {known}, in %", matched_rows(results["matching"])))
+        if rows := confidence_rows(results["matching"]):
+            tables.append(("What is accepted at the precision asked, in %", rows))
+    heading = "The same ranks in smaller pools: expected values in a random part that holds the right answer"
+    tables.append((heading, pool_size_rows(results["pool_sizes"])))
     if "one_to_one" in results:
-        heading = "The same pool, matched one to one: given that every poster has one plot and every plot one poster"
+        heading = "The same pool, matched one to one: given that every poster has one movie and every movie one poster"
         tables.append((heading, one_to_one_rows(results["one_to_one"])))
     if "legacy_protocol" in results:
-        heading = (
-            "The course report's protocol: the arg-min along each dimension of one distance matrix over all movies"
-        )
-        tables.append((heading, legacy_protocol_rows(results["legacy_protocol"])))
+        tables.append((legacy_heading(results), legacy_protocol_rows(results["legacy_protocol"])))
+    return tables
+
+
+def comparison_tables(comparison: Mapping[str, Any]) -> list[Table]:
+    """Returns the tables of two models on the same pool; `comparison` is as in `comparison_rows`."""
+    models = comparison["models"]
+    heading = f"{' and '.join(models)} on {comparison['split']}, the difference is second minus first"
+    tables = [(heading, comparison_rows(comparison))]
+    matching = [results["matching"] for results in comparison["results"] if "matching" in results]
+    if len(matching) == len(models):
+        tables.append(("Matching with a confidence", matching_comparison_rows(models, matching)))
     return tables
 
 
@@ -51,7 +67,7 @@ def pool_rows(summary: Mapping[str, Any]) -> list[list[str]]:
     Where the summary has `intervals`, those of `bootstrap_intervals`, they stand between the two.
     """
     rows = [["direction (pool)", "R@1", "R@5", "R@10", "median rank", "mean rank", "MRR"]]
-    for direction, answers in zip(DIRECTIONS, ("plots", "posters"), strict=True):
+    for direction, answers in zip(DIRECTIONS, ("movies", "posters"), strict=True):
         name = f"{direction.replace('_', '-')} ({summary['pool'][direction]:,} {answers})"
         rows.append([name, *_cells(summary[direction])])
         if "intervals" in summary:
@@ -75,18 +91,33 @@ def pool_size_rows(sizes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list
 
 def ablation_rows(results: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     """Returns rows for `format_table` from results on the same pool by label: recalls in %, with intervals."""
-    heading = ["model"]
-    for recall in ("R@1", "R@10"):
-        heading += [f"{recall} poster to plot", f"{recall} plot to poster"]
-    rows = [heading]
-    for label, of in results.items():
-        summary, cells = of["metrics"], []
-        for recall in ("R@1", "R@10"):
+    return recall_rows("model", {label: of["metrics"] for label, of in results.items()})
+
+
+def known_rows(known: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Returns rows for `format_table` from `KnownPool.results`: recalls in %, with intervals, and their chance."""
+    rows = recall_rows("known of a movie", {known_words(of): of["metrics"] for of in known})
+    chance = known[0]["metrics"]["chance"]
+    return [*rows, ["chance", *(f"{100 * chance[way][k]:.1f}" for k in SHOWN_RECALLS for way in DIRECTIONS)]]
+
+
+def recall_rows(heading: str, metrics: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """Returns rows for `format_table` from metrics with `intervals` by label: recalls in %, with intervals."""
+    rows = [[heading, *(f"{recall} {_way(way)}" for recall in SHOWN_RECALLS for way in DIRECTIONS)]]
+    for label, of in metrics.items():
+        cells = []
+        for recall in SHOWN_RECALLS:
             for way in DIRECTIONS:
-                low, high = summary["intervals"][way][recall]
-                cells.append(f"{100 * summary[way][recall]:.1f} ({100 * low:.1f}-{100 * high:.1f})")
+                low, high = of["intervals"][way][recall]
+                cells.append(f"{100 * of[way][recall]:.1f} ({100 * low:.1f}-{100 * high:.1f})")
         rows.append([label, *cells])
     return rows
+
+
+def legacy_heading(results: Mapping[str, Any]) -> str:
+    """Returns the heading of `legacy_protocol_rows`, which are those of the first stage."""
+    known = known_words({**results, "both_stages": False})
+    return f"All posters against all movies of all splits, as in the course report; known of a movie: {known}"
 
 
 def legacy_protocol_rows(protocol: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
@@ -224,7 +255,7 @@ def format_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _way(direction: str) -> str:
-    return direction.replace("image", "poster").replace("text", "plot").replace("_", " ")
+    return direction.replace("image", "poster").replace("text", "movie").replace("_", " ")
 
 
 def _is_share(name: str) -> bool:

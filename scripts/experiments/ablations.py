@@ -49,6 +49,11 @@ ROWS = {
     "no-plots": Row("without a second plot", {"plot_columns": ["intro"]}),
     "masked": Row("the preset, titles masked in the plots", evaluate={"mask_titles": True}, model="best"),
     "blank": Row("the preset, poster text painted over", evaluate={"remove_poster_text": True}, model="best"),
+    "titles": Row(
+        "the preset, titles and all plots known",
+        evaluate={"titles": "use", "plots": "all", "legacy_protocol": True},
+        model="best",
+    ),
     "mpnet": Row("the preset with MPNet-base as text encoder", {"projection_dim": 768}),
 }
 

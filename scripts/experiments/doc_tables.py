@@ -12,23 +12,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from processing.pair_retrieval.ranking import DIRECTIONS
+from processing.reporting.matching_tables import confidence_rows, matched_rows
 from processing.reporting.results import read_evaluations
 from processing.reporting.tables import (
     ablation_rows,
     format_table,
+    known_rows,
     leak_rows,
     legacy_protocol_rows,
     one_to_one_rows,
     pool_rows,
     pool_size_rows,
+    recall_rows,
 )
 from scripts.benchmarks.measure import tables as benchmark_tables
 from scripts.experiments.ablations import result_files
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
-WAYS = ("poster to movie", "movie to poster")
 PLACE = re.compile(r"<!-- table: ([\w ]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -42,48 +43,15 @@ def _benchmark(name: str) -> str:
 
 def _found() -> str:
     """Returns the table of what is found, by what is known of a movie."""
-    matching, picture = _load("matching")["matching"], _load("ablations/image")["metrics"]
-    kinds = {
-        "titles and plots, both stages": matching["titles=use, plots=all"]["both_stages"],
-        "titles and plots, first stage": matching["titles=use, plots=all"]["first_stage"],
-        "titles hidden: two plots": matching["titles=hide, plots=all"]["first_stage"],
-        "titles hidden: one plot": matching["titles=hide, plots=one"]["first_stage"],
-        "titles hidden: one plot, by the picture alone": picture,
-    }
-    rows = [["a movie is known by", *(f"{name} {way}" for name in ("R@1", "R@10") for way in WAYS)]]
-    for kind, metrics in kinds.items():
-        cells = [
-            f"{100 * metrics[way][name]:.1f} ({100 * low:.1f}-{100 * high:.1f})"
-            for name in ("R@1", "R@10")
-            for way in DIRECTIONS
-            for low, high in [metrics["intervals"][way][name]]
-        ]
-        rows.append([kind, *cells])
-    rows.append(["chance", *(f"{100 * picture['chance'][way][k]:.1f}" for k in ("R@1", "R@10") for way in DIRECTIONS)])
-    return format_table(rows)
-
-
-def _confidence() -> str:
-    """Returns the table of what is accepted, and how much of that is right."""
-    found = _load("matching")["matching"]["titles=use, plots=all"]
-    tables = {
-        "every movie is in the table": "complete_table",
-        "half of the movies are missing": "half_of_the_table",
-        "one to one, every movie is in the table": "one_to_one",
-    }
-    heading = ["titles and plots known; precision asked", "posters accepted, %", "of these right, %"]
-    rows = [[*heading, "of the absent accepted, %", "calibration error"]]
-    for name, table in tables.items():
-        for asked, accepted in found[table]["accepted"].items():
-            shares = [accepted[kind] for kind in ("posters", "precision", "absent_accepted")]
-            cells = ["-" if of["share"] is None else f"{100 * of['share']:.1f}" for of in shares]
-            rows.append([f"{name}; {float(asked):.0%}", *cells, f"{found[table]['calibration']['error']:.4f}"])
-    return format_table(rows)
+    *rows, chance = known_rows(_load("ablations/titles")["known"])
+    _, picture = recall_rows("", {"one plot, by the picture alone": _load("ablations/image")["metrics"]})
+    return format_table([*rows, picture, chance])
 
 
 TABLES: dict[str, Callable[[], str]] = {
     "found": _found,
-    "confidence": _confidence,
+    "matched": lambda: format_table(matched_rows(_load("ablations/titles")["matching"])),
+    "confidence": lambda: format_table(confidence_rows(_load("ablations/titles")["matching"])),
     "demo": lambda: format_table(pool_rows(_load("demo")["metrics"])),
     "legacy": lambda: format_table(legacy_protocol_rows(_load("ablations/seed")["legacy_protocol"])),
     "seed pool": lambda: format_table(pool_rows(_load("ablations/seed")["metrics"])),

@@ -9,7 +9,8 @@ from processing.evaluation.groups import group_metrics
 from processing.evaluation.intervals import bootstrap_intervals
 from processing.evaluation.one_to_one import match_one_to_one
 from processing.evaluation.pool_sizes import pool_size_metrics
-from processing.evaluation.retrieval import evaluate_pool, legacy_protocol
+from processing.evaluation.retrieval import evaluate_pool, legacy_protocol, top_answers
+from processing.evaluation.selective import PRECISIONS, calibration, risk_coverage, risk_coverage_curve, share
 from processing.pair_retrieval.hybrid_vectors import HybridVectors
 from processing.pair_retrieval.ranking import DIRECTIONS
 
@@ -43,11 +44,35 @@ def embeddings(noise=1.5):
     return tuple(HybridVectors.from_array(side, dense_dim=6) for side in units)
 
 
+def matching(error=0.0):
+    """What matching reaches: three confidences of a hundred posters each, too high by `error`."""
+    rng = np.random.default_rng(3)
+    confidences = rng.random(100)
+    right = rng.random(100) < confidences - error
+    given = {f"{precision:g}": confidences > precision for precision in PRECISIONS}
+    found = {
+        "coverage": risk_coverage(confidences, right),
+        "curve": risk_coverage_curve(confidences, right),
+        "calibration": calibration(confidences, right),
+        "accepted": {
+            asked: {"posters": share(mask), "precision": share(right[mask]), "absent_accepted": share([])}
+            for asked, mask in given.items()
+        },
+    }
+    return {
+        "right_among_candidates": share(np.arange(100) < 93),
+        "complete_table": found,
+        "half_of_the_table": found,
+        "one_to_one": {"right_pairs": share(np.arange(100) < 87), **found},
+    }
+
+
 def evaluation(noise=1.5):
-    """Movies, embeddings, pool and results."""
+    """Movies, embeddings, best answers, pool and results."""
     rows, embeds = movies(), embeddings(noise)
     ids = rows["id"][:]
     pool = evaluate_pool(*embeds, ids, ids)
+    metrics = {**pool.summary(), "intervals": bootstrap_intervals(pool)}
     report = {
         "source": f"my_movies {HARM}",
         "rows": {"train": 1234, "test": COUNT},
@@ -61,15 +86,23 @@ def evaluation(noise=1.5):
     results = {
         "model": f"runs/{HARM}{'W' * 120}",
         "split": "test",
+        "titles": "use",
+        "plots": "all",
+        "both_stages": True,
         "mask_titles": False,
         "remove_poster_text": False,
         "catalogue": report,
         "data_fingerprint": {"test": "5e1f" * 16},
-        "metrics": {**pool.summary(), "intervals": bootstrap_intervals(pool)},
+        "metrics": metrics,
+        "known": [
+            {"titles": titles, "plots": plots, "both_stages": both, "metrics": metrics}
+            for titles, plots, both in (("use", "all", True), ("use", "all", False), ("hide", "one", False))
+        ],
+        "matching": matching(),
         "pool_sizes": {way: pool_size_metrics(getattr(pool, way), COUNT, [10]) for way in DIRECTIONS},
         "groups": group_metrics(pool, rows),
         "one_to_one": match_one_to_one(*embeds, ids, ids, 10.0),
-        "legacy_protocol": legacy_protocol(*embeds, ids, np.arange(COUNT) < 10),
+        "legacy_protocol": legacy_protocol(pool, ids[:10]),
         "training": {
             "train_splits": ["train"],
             "catalogue": report,
@@ -82,7 +115,7 @@ def evaluation(noise=1.5):
         "code": {"commit": "c0ffee" * 6, "dirty": True},
         "seed": 42,
     }
-    return rows, embeds, pool, results
+    return rows, embeds, top_answers(*embeds, 4), pool, results
 
 
 def comparison(first, second):
@@ -94,6 +127,7 @@ def comparison(first, second):
     }
     return {
         "models": ["runs/a", f"runs/{HARM}"],
+        "split": "test",
         "results": [first, second],
         "differences": {way: found for way in DIRECTIONS},
     }

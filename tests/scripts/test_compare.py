@@ -26,7 +26,7 @@ def compare(one: str, other: str, catalogue: Path, folder: Path, *flags: str) ->
 
 def test_two_models_are_evaluated_on_the_same_movies(model, other, catalogue, tmp_path, capsys):
     found = compare(model, other, catalogue, tmp_path / "both")
-    assert found["models"] == [model, other]
+    assert found["models"] == [f"{model} (one plot)", f"{other} (one plot)"]
     for direction, differences in found["differences"].items():
         for metric, of in differences.items():
             one, two = (results["metrics"][direction][metric] for results in found["results"])
@@ -51,12 +51,12 @@ def test_a_model_is_compared_with_what_is_left_of_it(model, catalogue, tmp_path)
     flags = ["--mask_titles", "True", "--output", str(masked), "--page", "False"]
     evaluate.main([model, "--catalogue", str(catalogue), *flags])
     found = compare(model, str(masked), catalogue, tmp_path / "both")
-    assert found["models"] == [model, f"{model} (titles masked)"]
+    assert found["models"] == [f"{model} (one plot)", f"{model} (one plot, titles masked in the plots)"]
 
 
 def test_a_model_differs_from_itself_in_nothing(model, catalogue, tmp_path):
     found = compare(model, model, catalogue, tmp_path / "both")
-    assert found["models"] == [f"A: {model}", f"B: {model}"]
+    assert found["models"] == [f"A: {model} (one plot)", f"B: {model} (one plot)"]
     for differences in found["differences"].values():
         assert all(of == {"difference": 0, "interval": [0, 0]} for of in differences.values())
 

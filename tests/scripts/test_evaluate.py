@@ -60,8 +60,8 @@ def test_an_evaluation_of_movies_with_two_posters_is_read_again(model, catalogue
     (catalogue / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     catalogue = load_catalogue(str(catalogue))
     options = PoolArguments(allow_trained_movies=True, feature_cache="none")
-    evaluation, embeds = Evaluator(model, catalogue, options).evaluate()
-    assert [len(side) for side in embeds] == [12, 12]
+    evaluation, shown = Evaluator(model, catalogue, options).evaluate()
+    assert [len(side) for side in shown.embeds] == [12, 12]
     evaluation.save(tmp_path / "saved")
     again = Evaluation.load(tmp_path / "saved", catalogue)
     assert again.pool.rows() == evaluation.pool.rows() and again.results == evaluation.results
@@ -88,7 +88,7 @@ def test_the_report_is_one_folder_with_pictures_and_a_page_that_holds_them(model
     assert all(Image.open(picture).width > 500 for picture in pictures)
     page = (folder / "index.html").read_text()
     cards = 3 * 6  # of six posters, spread, best and worst found
-    assert page.count("data:image/") == len(charts) + cards and "6 plots" in page
+    assert page.count("data:image/") == len(charts) + cards and "6 movies" in page
     assert f"The report is in {folder / 'index.html'}" in capsys.readouterr().out
     assert not (Path(model) / "report-test").exists()
 
@@ -139,8 +139,8 @@ def test_what_is_reached_by_knowing_that_a_pool_is_one_to_one_stands_apart(model
     assert results["metrics"] == without["metrics"] and "one_to_one" not in without
     assert results["one_to_one"]["assignment"]["chance"] == pytest.approx(1 / 6)
     assert results["one_to_one"]["dual_softmax"]["pool"] == {"image_to_text": 6, "text_to_image": 6}
-    table = capsys.readouterr().out.split("given that every poster has one plot")[1]
-    assert "image-to-text (6 plots)" in table and "assignment (6 pairs)" in table
+    table = capsys.readouterr().out.split("given that every poster has one movie")[1]
+    assert "image-to-text (6 movies)" in table and "assignment (6 pairs)" in table
 
 
 def test_plots_without_their_titles_are_evaluated_where_that_is_asked_for(model, catalogue):

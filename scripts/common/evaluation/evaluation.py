@@ -14,10 +14,12 @@ from processing.catalogue.fingerprints import fingerprint
 from processing.evaluation.intervals import paired_differences
 from processing.evaluation.retrieval import PoolResult
 from processing.pair_retrieval.ranking import DIRECTIONS
-from processing.reporting.results import check_same_data, read_evaluation, read_results, write_results
+from processing.reporting.results import check_same_data, read_evaluation, read_results, with_known, write_results
+from processing.reporting.wording import evaluation_name
 
 RESULTS, RANKS = "results.json", "ranks.parquet"
-IDENTITY = ("model", "split", "mask_titles", "remove_poster_text")  # with the data, what an evaluation is of
+# With the data, what an evaluation is of.
+IDENTITY = ("model", "split", "titles", "plots", "mask_titles", "remove_poster_text")
 
 
 @dataclass
@@ -69,7 +71,7 @@ def check_replaceable(folder: Path, evaluations: Sequence[Mapping[str, Any]]) ->
     if not file.exists():
         return
     found = read_results(file)
-    there = found.get("results", [found])
+    there = [with_known(of) for of in found.get("results", [found])]
     differ = [name for name in IDENTITY if [of.get(name) for of in there] != [of[name] for of in evaluations]]
     if not differ and [_fingerprint(of) for of in there] != [_fingerprint(of) for of in evaluations]:
         differ = ["data_fingerprint"]
@@ -102,15 +104,3 @@ def compare(one: Evaluation, other: Evaluation) -> dict[str, Any]:
         "seed": 0,
         "differences": paired_differences(one.pool, other.pool, seed=0),
     }
-
-
-def evaluation_name(results: dict[str, Any]) -> str:
-    """Returns the model's name and what was hidden from it.
-
-    Example:
-        >>> evaluation_name({"model": "runs/mine", "mask_titles": True, "remove_poster_text": False})
-        'runs/mine (titles masked)'
-    """
-    options = {"mask_titles": "titles masked", "remove_poster_text": "poster text removed"}
-    hidden = [words for name, words in options.items() if results[name]]
-    return f"{results['model']} ({', '.join(hidden)})" if hidden else results["model"]

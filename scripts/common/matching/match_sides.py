@@ -25,17 +25,19 @@ def embed_posters(encoder: FeatureEncoder, posters: Dataset) -> Posters:
     return Posters(embeds, [PosterText(lines or []) for lines in posters["poster_text"]])
 
 
-def embed_movies(encoder: FeatureEncoder, movies: Dataset, titles: str = "use") -> Movies:
+def embed_movies(encoder: FeatureEncoder, movies: Dataset, titles: str = "use", plots: str = "all") -> Movies:
     """Returns the movies' side of a match.
 
     Args:
         encoder: of the model.
         movies: with the column `plots`, and `title`, `other_titles` and `year` where they are known.
         titles: "hide" embeds movies by their plots alone.
+        plots: "one" embeds movies by their first plot.
     """
     names = all_titles(movies) if titles == "use" else [[] for _ in range(len(movies))]
-    plots, empty = movies["plots"][:], [()] * len(movies)
-    named, told = encoder.movies(names, empty), encoder.movies(empty, plots)
+    told_by = [of[:1] if plots == "one" else of for of in movies["plots"]]
+    empty: list[list[str]] = [[]] * len(movies)
+    named, told = encoder.movies(names, empty), encoder.movies(empty, told_by)
     # The feature of a movie is the sum of those of its titles and its plots alone.
     whole, of_titles, of_plots = (encoder.embed_texts(features) for features in (named + told, named, told))
     years = movies["year"][:] if "year" in movies.column_names else [None] * len(movies)

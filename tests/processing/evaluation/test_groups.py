@@ -22,7 +22,7 @@ def test_intervals_are_wilsons(hits, interval):
 
 
 def test_decades_come_in_their_order_and_the_unknown_last():
-    rows, _, pool, _ = evaluation()
+    rows, _, _, pool, _ = evaluation()
     found = group_metrics(pool, rows)["decade"]["text_to_image"]
     assert {label: group["count"] for label, group in found.items()} == {"1980s": 10, "1990s": 9, "unknown": 1}
     assert list(found) == ["1980s", "1990s", "unknown"]

@@ -84,7 +84,8 @@ def test_seed_protocol_on_a_toy():
     #   0.0  1.0  0.8     the third poster is a copy of the second
     images = np.array([[1, 0], [0, 1], [0, 1]], np.float32)
     texts = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)
-    assert legacy_protocol(images, texts, [10, 11, 12], np.array([True, True, False])) == {
+    pool = evaluate_pool(images, texts, [10, 11, 12], [10, 11, 12])
+    assert legacy_protocol(pool, [10, 11]) == {
         "all": {"count": 3, "image_to_text": 2 / 3, "text_to_image": 1 / 3},
         "trained": {"count": 2, "image_to_text": 1.0, "text_to_image": 0.5},  # plot 1 ties with the copy
         "others": {"count": 1, "image_to_text": 0.0, "text_to_image": 0.0},
@@ -92,13 +93,8 @@ def test_seed_protocol_on_a_toy():
 
 
 def test_seed_protocol_leaves_out_an_empty_group():
-    assert list(legacy_protocol(np.eye(2), np.eye(2), [1, 2], np.array([True, True]))) == ["all", "trained"]
-
-
-@pytest.mark.parametrize("trained", [np.array([1, 0]), np.array([True])])
-def test_seed_protocol_wants_one_bool_a_movie(trained):
-    with pytest.raises(ValueError, match="trained must be 2 bools"):
-        legacy_protocol(np.eye(2), np.eye(2), [1, 2], trained)
+    pool = evaluate_pool(np.eye(2), np.eye(2), [1, 2], [1, 2])
+    assert list(legacy_protocol(pool, [1, 2])) == ["all", "trained"]
 
 
 def test_the_trainer_is_told_each_direction_and_their_mean() -> None:
@@ -107,3 +103,9 @@ def test_the_trainer_is_told_each_direction_and_their_mean() -> None:
     assert metrics.keys() == set(METRICS)
     assert metrics["image_to_text_R@1"] == metrics["text_to_image_R@1"] == metrics["R@1"] == pytest.approx(1 / 3)
     assert metrics["MRR"] == pytest.approx((metrics["image_to_text_MRR"] + metrics["text_to_image_MRR"]) / 2)
+
+
+def test_the_trainer_counts_a_plot_once_where_a_movie_has_several_posters():
+    images, texts = np.eye(3)[[0, 0, 1]], np.eye(3)[[1, 1, 0]]  # each poster is nearest to the plot of the other movie
+    metrics = trainer_metrics(SimpleNamespace(predictions=(images, texts), label_ids=np.array([7, 7, 9])))
+    assert metrics["image_to_text_mean_rank"] == 2

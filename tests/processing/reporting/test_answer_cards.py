@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from processing.evaluation.retrieval import evaluate_pool
+from processing.evaluation.retrieval import evaluate_pool, top_answers
 from processing.reporting.answer_cards import (
     THUMBNAIL,
     Answer,
@@ -38,18 +38,18 @@ def test_the_best_rows_lead_with_the_widest_margin_among_those_found_first():
     found = evaluate_pool(posters, plots, ids, ids).image_to_text
     scores = np.sort(posters @ plots.T, axis=1)
     lead = np.where(found == 1, scores[:, -1] - scores[:, -2], -1)
-    assert best_rows((posters, plots), found).tolist() == np.argsort(-lead)[:12].tolist()
+    assert best_rows(top_answers(posters, plots, 2)[1], found).tolist() == np.argsort(-lead)[:12].tolist()
 
 
 def test_the_right_answer_stands_where_its_rank_says_also_among_equal_scores():
     rows = movies().select(range(6))
     posters = plots = np.eye(6)[[0, 0, 0, 3, 3, 5]]  # three plots are equal, and two
     pool = evaluate_pool(posters, plots, range(6), range(6))
-    cards = make_cards(rows, (posters, plots), pool, np.arange(6))
+    cards = make_cards(rows, top_answers(posters, plots, 4), pool, np.arange(6))
     right = [[answer.right for answer in card.answers] for card in cards]
     assert [each.index(True) + 1 for each in right] == [card.rank for card in cards] == [3, 3, 3, 2, 2, 1]
     pool = evaluate_pool(posters[[0] * 6], plots[[0] * 6], range(6), range(6))
-    (card,) = make_cards(rows, (posters[[0] * 6], plots[[0] * 6]), pool, np.array([0]))
+    (card,) = make_cards(rows, top_answers(posters[[0] * 6], plots[[0] * 6], 4), pool, np.array([0]))
     assert card.rank == 6 and len(card.answers) == 3 and not any(answer.right for answer in card.answers)
 
 
@@ -57,14 +57,15 @@ def test_a_movie_with_two_posters_is_one_answer_and_the_right_one_for_both():
     rows = movies().select([0, 0, 1, 2])
     ids, posters = rows["id"][:], np.eye(4)[[0, 0, 1, 2]]
     pool = evaluate_pool(posters, posters[[0, 2, 3]], ids, ["0", "1", "2"])
-    for card in answer_cards(rows, (posters, posters), pool)["spread"]:
+    best, scores = top_answers(posters, posters[[0, 2, 3]], 4)
+    for card in answer_cards(rows, (np.array([0, 2, 3])[best], scores), pool)["spread"]:
         assert card.rank == 1 and [answer.right for answer in card.answers] == [True, False, False]
         assert len({answer.title for answer in card.answers}) == 3
 
 
-def test_a_card_has_the_posters_title_and_the_plots_that_score_best():
-    rows, embeds, pool, _ = evaluation()
-    card = answer_cards(rows, embeds, pool)["worst"][0]
+def test_a_card_has_the_posters_title_and_the_movies_that_score_best():
+    rows, embeds, answers, pool, _ = evaluation()
+    card = answer_cards(rows, answers, pool)["worst"][0]
     row = rows["title"][:].index(card.title)
     assert card.rank == pool.image_to_text.max() == pool.image_to_text[row]
     scores = embeds[1].to_array() @ embeds[0].to_array()[row]
@@ -91,7 +92,7 @@ def test_a_poster_is_shown_as_the_model_gets_it_and_small(poster, colour):
         def __getitem__(self, key):
             return columns[key] if isinstance(key, str) else {"image": poster}
 
-    (card,) = make_cards(Movies(), embeds, evaluate_pool(*embeds, [1], [1]), np.array([0]))
+    (card,) = make_cards(Movies(), top_answers(*embeds, 4), evaluate_pool(*embeds, [1], [1]), np.array([0]))
     assert card.poster.getpixel((0, 0)) == colour
     assert card.poster.width <= THUMBNAIL[0] and card.poster.height <= THUMBNAIL[1]
 

@@ -10,7 +10,12 @@ from processing.evaluation.intervals import bootstrap_intervals
 from processing.evaluation.pool_sizes import pool_size_metrics
 from processing.evaluation.retrieval import evaluate_pool
 from processing.pair_retrieval.ranking import DIRECTIONS
+from processing.reporting.matching_tables import confidence_rows, matched_rows
 from processing.reporting.model_card import eval_results, fill_card
+from processing.reporting.tables import format_table, known_rows
+from tests.processing.evaluations import matching
+
+KNOWN = "titles and one plot, both stages, poster text painted over"
 
 
 @pytest.fixture(scope="module")
@@ -18,10 +23,16 @@ def results() -> dict:
     """As `scripts/evaluate.py` writes them, of random embeddings, and from somebody's disk."""
     embeds = np.random.default_rng(0).standard_normal((2, 40, 4))
     pool = evaluate_pool(*(embeds / np.linalg.norm(embeds, axis=-1, keepdims=True)), range(40), range(40))
+    metrics = {**pool.summary(), "intervals": bootstrap_intervals(pool)}
     catalogue = {"source": "/home/somebody/my movies", "rows": {"train": 2235, "test": 40}, "split_by": "given"}
     return {
         "model": "/home/somebody/runs/mine",
         "split": "test",
+        "titles": "use",
+        "plots": "one",
+        "both_stages": True,
+        "known": [{"titles": "use", "plots": "one", "both_stages": True, "metrics": metrics}],
+        "matching": matching(),
         "mask_titles": False,
         "remove_poster_text": True,
         "catalogue": catalogue,
@@ -43,7 +54,7 @@ def results() -> dict:
             "code": {"commit": "c0ffee", "dirty": True},
             "versions": {"torch": "2.13.0", "transformers": "5.23.0"},
         },
-        "metrics": {**pool.summary(), "intervals": bootstrap_intervals(pool)},
+        "metrics": metrics,
         "pool_sizes": {name: pool_size_metrics(getattr(pool, name), 40, [10]) for name in DIRECTIONS},
         "time": "2026-01-01T00:00:00+00:00",
     }
@@ -54,7 +65,7 @@ def test_the_model_index_holds_the_metrics_of_both_directions(results):
     found = {of.metric_name: of.metric_value for of in card.data.eval_results}
     for direction in DIRECTIONS:
         for metric in ("R@1", "R@5", "R@10", "MRR"):
-            name = f"{direction.replace('_', '-')} {metric}, 40 candidates"
+            name = f"{direction.replace('_', '-')} {metric}, 40 candidates, {KNOWN}"
             assert found[name] == pytest.approx(results["metrics"][direction][metric], abs=5e-5)
     assert len(found) == 8
     assert card.data.base_model == ["google-bert/bert-base-uncased"] and card.data.license == "apache-2.0"
@@ -66,15 +77,24 @@ def test_a_dataset_of_the_hub_gets_the_same_numbers_as_entries(results):
     values = {entry.task_id: entry.value for entry in entries}
     expected = results["metrics"]["text_to_image"]["R@10"]
     assert values["text_to_image_hit_rate_at_10"] == pytest.approx(expected, abs=5e-5)
-    assert "poster text painted over" in entries[0].notes
+    assert entries[0].notes == f"test, 40 candidates, {KNOWN}"
 
 
 def test_a_card_tells_what_was_evaluated_and_how_it_was_trained(results):
     card = fill_card(results, "someone/posterclip")
-    words = ["40 movies of `my movies` (test) as pool, poster text painted over", "3f" * 32, "2,235 (train)", "a1" * 32]
+    words = [f"40 movies of `my movies` (test) as pool. Known of a movie: {KNOWN}."]
+    words += ["3f" * 32, "2,235 (train)", "a1" * 32]
     words += ["lite2, frozen", "bert-base-uncased, last-2", "0.0003", "c0ffee with changes", "torch 2.13.0"]
     words += ["26 seconds on cpu (x86_64, 2 threads)", 'from_pretrained("someone/posterclip"', "tie counts against"]
     assert [word for word in words if word not in card] == []
+
+
+def test_a_card_shows_what_is_found_by_what_is_known_and_what_is_accepted(results):
+    card = fill_card(results, "someone/posterclip")
+    tables = known_rows(results["known"]), matched_rows(results["matching"]), confidence_rows(results["matching"])
+    assert [rows for rows in tables if format_table(rows) not in card] == []
+    plain = {name: of for name, of in results.items() if name != "matching"} | {"known": []}
+    assert "known of a movie |" not in (card := fill_card(plain, "someone/posterclip")) and "accepted" not in card
 
 
 def test_numbers_that_are_memory_are_called_so(results):

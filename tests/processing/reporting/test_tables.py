@@ -22,16 +22,17 @@ def test_tables_are_aligned_and_show_pool_and_chance():
     lines = table.splitlines()
     assert len({len(line) for line in lines}) == 1
     assert [line.split("|")[1].strip() for line in lines[2:]] == [
-        "image-to-text (2,000 plots)",
+        "image-to-text (2,000 movies)",
         "chance",
         "text-to-image (2,000 posters)",
         "chance",
     ]
     assert (
-        lines[2].split() == "| image-to-text (2,000 plots) | 100.00% | 100.00% | 100.00% | 1.0 | 1.0 | 1.0000 |".split()
+        lines[2].split()
+        == "| image-to-text (2,000 movies) | 100.00% | 100.00% | 100.00% | 1.0 | 1.0 | 1.0000 |".split()
     )
     assert "0.05%" in lines[3] and "1,000.5" in lines[3]
-    protocol = legacy_protocol(images, images, ids, ids < 500)
+    protocol = legacy_protocol(evaluate_pool(images, images, ids, ids), ids[:500])
     assert "| trained            |   500 |       100.00% |" in format_table(legacy_protocol_rows(protocol))
 
 
@@ -40,7 +41,7 @@ def test_an_interval_stands_below_its_metrics_where_there_is_one():
     summary = PoolResult(ids, ids, ranks, ranks).summary()
     intervals = {name: [0.25, 0.75] for name in metric_names()} | {"median_rank": [1, 3], "mean_rank": [1, 2.5]}
     rows = pool_rows({**summary, "intervals": {way: intervals for way in DIRECTIONS}})
-    assert [row[0] for row in rows[1:4]] == ["image-to-text (4 plots)", "95% interval", "chance"]
+    assert [row[0] for row in rows[1:4]] == ["image-to-text (4 movies)", "95% interval", "chance"]
     assert rows[2][1:] == [*["25.00-75.00%"] * 3, "1.0-3.0", "1.0-2.5", "0.2500-0.7500"]
     assert [row for row in rows if row[0] != "95% interval"] == pool_rows(summary)
 
