@@ -3,17 +3,19 @@
 With a second model, or the report of an earlier evaluation in place of one, the two are compared.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from processing.catalogue.catalogue import Catalogue
-from processing.evaluation.distances import check_format, write_distances
-from processing.reporting.results import PAGE, write_results
-from processing.reporting.tables import comparison_tables, format_tables, report_tables
-from processing.reporting.wording import evaluation_name, trained_movies_words
 from scripts.common.command_line import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, require_extra, stop
-from scripts.common.evaluation.evaluation import RESULTS, Evaluation, check_replaceable, compare
-from scripts.common.evaluation.evaluator import Evaluator, PoolArguments
+from scripts.common.evaluation.pool_arguments import PoolArguments
+
+if TYPE_CHECKING:
+    from processing.catalogue.catalogue import Catalogue
+    from scripts.common.evaluation.evaluation import Evaluation
+    from scripts.common.evaluation.evaluator import Evaluator
 
 
 @dataclass
@@ -38,6 +40,9 @@ def main(arguments: list[str] | None = None) -> None:
     quiet_libraries()
     classes = (CatalogueArguments, PoolArguments, ReportArguments)
     data, options, report, rest = parse(classes, arguments, positional="model", count="+", description=__doc__)
+    from processing.evaluation.distances import check_format
+    from scripts.common.evaluation.evaluation import Evaluation, check_replaceable
+
     comparing = len(rest.model) > 1
     try:
         if len(rest.model) > 2:
@@ -77,6 +82,9 @@ def find(
     name: str, catalogue: Catalogue, options: PoolArguments, ocr_language: str | None, comparing: bool
 ) -> Evaluator | Evaluation:
     """Returns a model to evaluate, or the report of an earlier evaluation to compare with."""
+    from scripts.common.evaluation.evaluation import RESULTS, Evaluation
+    from scripts.common.evaluation.evaluator import Evaluator
+
     if not (Path(name) / RESULTS).is_file():
         return Evaluator(name, catalogue, options, ocr_language)
     if not comparing:
@@ -86,6 +94,11 @@ def find(
 
 def evaluate(evaluator: Evaluator, folder: Path, report: ReportArguments) -> Evaluation:
     """Evaluates a model, prints the results and writes them into the folder."""
+    from processing.evaluation.distances import write_distances
+    from processing.reporting.results import PAGE
+    from processing.reporting.tables import format_tables, report_tables
+    from processing.reporting.wording import evaluation_name, trained_movies_words
+
     evaluation, shown = evaluator.evaluate()
     evaluation.save(folder)
     results = evaluation.results
@@ -109,6 +122,10 @@ def evaluate(evaluator: Evaluator, folder: Path, report: ReportArguments) -> Eva
 
 def report_comparison(one: Evaluation, other: Evaluation, folder: Path, page: bool) -> None:
     """Prints how two evaluations differ and writes it into the folder."""
+    from processing.reporting.results import PAGE, write_results
+    from processing.reporting.tables import comparison_tables, format_tables
+    from scripts.common.evaluation.evaluation import RESULTS, compare
+
     comparison = compare(one, other)
     tables = format_tables(comparison_tables(comparison))
     print(f"\n{tables}")

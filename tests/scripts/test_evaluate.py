@@ -14,7 +14,8 @@ from processing.catalogue.fingerprints import fingerprint
 from scripts import evaluate
 from scripts.common import command_line
 from scripts.common.evaluation.evaluation import Evaluation
-from scripts.common.evaluation.evaluator import Evaluator, PoolArguments
+from scripts.common.evaluation.evaluator import Evaluator
+from scripts.common.evaluation.pool_arguments import PoolArguments
 from scripts.common.features import FeatureEncoder
 from tests.scripts.evaluations import change_rows, results_of
 from tests.tiny import tiny_model, tiny_processor

@@ -1,7 +1,7 @@
 """The evaluation of a model on a split of a catalogue: from a name to results, ranks and embeddings."""
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from datasets import concatenate_datasets
@@ -17,9 +17,10 @@ from processing.evaluation.pool_sizes import check_sizes, pool_size_metrics
 from processing.evaluation.retrieval import PoolResult, legacy_protocol, movie_places, movie_rows, top_answers
 from processing.pair_retrieval.hybrid_vectors import HybridVectors
 from processing.pair_retrieval.ranking import DIRECTIONS
-from scripts.common.command_line import FEATURE_CACHE, read_posters
+from scripts.common.command_line import read_posters
 from scripts.common.evaluation.evaluation import Evaluation
 from scripts.common.evaluation.known_pool import KnownPool, what_is_known
+from scripts.common.evaluation.pool_arguments import PoolArguments
 from scripts.common.matching.match_sides import embed_posters
 from scripts.common.matching.matcher import Matcher
 from scripts.common.training_record import find_trained_movies, read_record, refuse_trained_movies, reported
@@ -27,45 +28,6 @@ from scripts.common.training_record import find_trained_movies, read_record, ref
 LEGACY_SPLITS = ("train", "validation", "test")  # the movies of the legacy protocol
 SHOWN = 4  # movies of a poster on the page, at most
 POOL_SIZES = (10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
-
-
-@dataclass
-class PoolArguments:
-    """Which movies are the pool, and what is measured."""
-
-    split: str = field(default="test", metadata={"help": "The split that is the pool."})
-    allow_trained_movies: bool = field(
-        default=False,
-        metadata={"help": "Evaluate also where the model was trained on, or chosen by, movies of the pool; name them."},
-    )
-    titles: Literal["hide", "use"] = field(
-        default="hide", metadata={"help": "Whether a movie is known by its titles too."}
-    )
-    plots: Literal["one", "all"] = field(
-        default="one", metadata={"help": "Whether a movie is known by its first plot or by all of its plots."}
-    )
-    mask_titles: bool = field(default=False, metadata={"help": "Evaluate on plots without their movie's title."})
-    remove_poster_text: bool = field(
-        default=False,
-        metadata={"help": "Evaluate on posters whose text is painted over; needs poster_text in the catalogue."},
-    )
-    pool_sizes: list[int] | None = field(
-        default=None,
-        metadata={"help": "Sizes of smaller random pools to give expected results for; 10, 30, 100 ... by default."},
-    )
-    one_to_one: bool = field(
-        default=False, metadata={"help": "Also match the pool as a whole, one plot for each poster."}
-    )
-    legacy_protocol: bool = field(
-        default=False,
-        metadata={"help": "Also evaluate train, validation and test as one pool, trained movies and others apart."},
-    )
-    trained_splits: list[str] | None = field(
-        default=None,
-        metadata={"help": "Legacy protocol: the splits trained on, for a model without a record of its movies."},
-    )
-    batch_size: int = field(default=32, metadata={"help": "Posters or plots encoded at a time."})
-    feature_cache: str = field(default=FEATURE_CACHE, metadata={"help": "Folder of encoder features, or none."})
 
 
 @dataclass
