@@ -1,7 +1,6 @@
 """The PosterCLIP model: a poster encoder and a plot encoder with one embedding space."""
 
 import os
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,27 +11,9 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling, ModelOutpu
 from .char_ngrams import CharNgrams
 from .configuration_posterclip import PosterCLIPConfig
 from .encoders import build_encoder, encoder_config, feature_size, load_encoder, pool, with_pooler_output
-from .losses import LOSSES, positives_by_id, symmetric_loss
+from .losses import Gather, Targets, contrastive_loss, own_alone, sigmoid_loss
+from .outputs_posterclip import PosterCLIPOutput
 from .pretrained_posterclip import CHAR_NGRAM_WEIGHT, PosterCLIPPreTrainedModel
-
-
-@dataclass
-class PosterCLIPOutput(ModelOutput):
-    """What `PosterCLIPModel` returns.
-
-    Args:
-        loss: scalar, with `positive_ids` or `return_loss`.
-        logits_per_image: (posters, plots), scaled cosine similarities.
-        logits_per_text: (plots, posters), their transpose.
-        image_embeds: (posters, projection_dim + char_ngram_dim), L2-normalised.
-        text_embeds: (plots, projection_dim + char_ngram_dim), L2-normalised.
-    """
-
-    loss: Tensor | None = None
-    logits_per_image: Tensor | None = None
-    logits_per_text: Tensor | None = None
-    image_embeds: Tensor | None = None
-    text_embeds: Tensor | None = None
 
 
 class PosterCLIPModel(PosterCLIPPreTrainedModel):
@@ -166,6 +147,7 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
         title_text_features: Tensor | None = None,
         positive_ids: Tensor | None = None,
         return_loss: bool | None = None,
+        return_logits: bool = True,
         return_dict: bool | None = None,
     ) -> PosterCLIPOutput | tuple:
         """Embeds posters, plots or both; with both, scores every poster against every plot.
@@ -185,6 +167,7 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
             positive_ids: (pairs,) or (pairs, keys), an id of each pair's movie; gives a loss in which every pair with
                 the same id, or with one key in common, is a positive. Not named `labels`: `Trainer` waits for those.
             return_loss: gives a loss without `positive_ids`: every pair is a movie of its own.
+            return_logits: False leaves out the logits, whose memory grows with the square of the batch.
             return_dict: False gives a tuple without the fields that are None.
         """
         if image_features is None and pixel_values is not None:
@@ -198,21 +181,25 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
         if text_features is not None and title_text_features is not None:
             text_features = self.with_titles(text_features, title_text_features)
 
-        image_embeds = text_embeds = logits = loss = None
+        image_embeds = text_embeds = logits = logit_parameters = loss = None
         if image_features is not None:
             image_embeds = self.embed_posters(image_features, poster_text_features)
         if text_features is not None:
             text_embeds = self.embed_texts(text_features)
-        if image_embeds is not None and text_embeds is not None:
+        if not return_logits:
+            parameters = self.named_parameters(recurse=False)
+            logit_parameters = torch.stack([weight for name, weight in parameters if name.startswith("logit_")])
+        elif image_embeds is not None and text_embeds is not None:
             logits = self.similarity(image_embeds, text_embeds)
         if positive_ids is not None or return_loss:
-            loss = self._pair_loss(logits, positive_ids)
+            loss = self._batch_loss(image_embeds, text_embeds, positive_ids)
         output = PosterCLIPOutput(
             loss=loss,
             logits_per_image=logits,
             logits_per_text=None if logits is None else logits.T,
             image_embeds=image_embeds,
             text_embeds=text_embeds,
+            logit_parameters=logit_parameters,
         )
         return output if return_dict is not False else output.to_tuple()
 
@@ -281,18 +268,24 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
 
     def similarity(self, image_embeds: Tensor, text_embeds: Tensor) -> Tensor:
         """Returns the logits of every poster against every plot, (posters, plots), in float32."""
-        # In 16 bits, logits near 100 would differ by halves.
-        with torch.autocast(image_embeds.device.type, enabled=False):
+        with torch.autocast(image_embeds.device.type, enabled=False):  # 16 bits round logits near 100 to halves
             logits = image_embeds.float() @ text_embeds.float().T * self.logit_scale.float().exp()
             return logits + self.logit_bias.float() if self.config.loss == "sigmoid" else logits
 
-    def _pair_loss(self, logits: Tensor | None, positive_ids: Tensor | None) -> Tensor:
-        if logits is None or len(logits) != len(logits.T):
-            shape = "one side only" if logits is None else " against ".join(map(str, logits.shape))
-            raise ValueError(f"A loss needs as many posters as plots, pair by pair; got {shape}.")
-        if positive_ids is None:
-            positive_ids = torch.arange(len(logits), device=logits.device)
-        return symmetric_loss(LOSSES[self.config.loss], logits, positives_by_id(positive_ids, positive_ids))
+    def pair_loss(self, images: Tensor, texts: Tensor, targets: Targets, gather: Gather = own_alone) -> Tensor:
+        """Returns the loss of embeddings, a scalar in float32; the arguments are those of `contrastive_loss`."""
+        with torch.autocast(images.device.type, enabled=False):
+            images, texts = images.float() * self.logit_scale.float().exp(), texts.float()
+            if self.config.loss == "sigmoid":
+                return sigmoid_loss(images, texts, self.logit_bias.float(), targets)
+            return contrastive_loss(images, texts, targets, gather)
+
+    def _batch_loss(self, images: Tensor | None, texts: Tensor | None, positive_ids: Tensor | None) -> Tensor:
+        if images is None or texts is None or len(images) != len(texts):
+            counts = " against ".join("none" if side is None else str(len(side)) for side in (images, texts))
+            raise ValueError(f"A loss needs as many posters as plots, pair by pair; got {counts}.")
+        ids = torch.arange(len(images), device=images.device) if positive_ids is None else positive_ids
+        return self.pair_loss(images, texts, Targets(ids))
 
 
 PosterCLIPModel.register_for_auto_class("AutoModel")

@@ -15,14 +15,13 @@ from transformers.trainer_utils import EvalLoopOutput, has_length
 
 from modeling.posterclip.configuration_posterclip import MAX_LOGIT_SCALE
 from modeling.posterclip.encoders import is_frozen
-from modeling.posterclip.losses import LOSSES, positives_by_id, soft_targets, symmetric_loss
+from modeling.posterclip.losses import Targets
 from modeling.posterclip.modeling_posterclip import PosterCLIPModel
 
 from .argument_checks import check_arguments
 from .gradient_cache import backward_in_chunks
 from .lora import adapted_encoders, load_adapter, merged_state_dict, save_adapter
 from .parameter_groups import decay_parameter_names, split_by_depth
-from .pool_loss import pool_loss
 from .samplers import EpochCallback, LengthGroupedSampler
 
 ADAPTER_FOLDER = "adapter"  # in a checkpoint of a model with LoRA, beside the merged weights
@@ -54,7 +53,7 @@ class PosterCLIPTrainer(Trainer):
         chunk_size: the number of pairs that the encoders process at a time (`modeling.training.gradient_cache`).
         layer_decay: the factor of the learning rate from one layer group to the one before it, from the projections
             to the embeddings.
-        genre_weight: the weight of common genres in the targets of training (`losses.soft_targets`).
+        genre_weight: the weight of common genres in the targets of training (`losses.Targets`).
 
     Raises:
         ValueError: an argument has a value that is not supported; it names the argument.
@@ -118,33 +117,37 @@ class PosterCLIPTrainer(Trainer):
     ) -> Any:
         """Returns the mean loss over the pairs of the joint batch. Accumulation steps are averaged."""
         inputs, metadata = _split(inputs)
-        outputs = model(**self._model_inputs(inputs))
+        outputs = model(**self._model_inputs(inputs), return_logits=False)
         loss = self._joint_loss(outputs.image_embeds, outputs.text_embeds, metadata)
         return (loss, outputs) if return_outputs else loss
 
     def _joint_loss(self, images: Tensor, texts: Tensor, metadata: dict[str, Any]) -> Tensor:
-        own = images, texts
-        positive_ids, genres = metadata["positive_ids"], metadata.get("genres")
-        if self.args.world_size > 1:
-            images, texts = torch.cat(all_gather(images)), torch.cat(all_gather(texts))
+        """Returns this process's share of the loss of the joint batch times the number of processes.
+
+        The mean over processes, which distributed training takes of losses and gradients, is that of the joint batch.
+        """
+        own, processes, first = (images, texts), self.args.world_size, 0
+        positive_ids, genres = metadata["positive_ids"], self._genres(metadata)
+        if processes > 1:
+            first, texts = self.args.process_index * len(images), torch.cat(all_gather(texts))
             positive_ids = self.accelerator.gather(positive_ids)
             genres = None if genres is None else self.accelerator.gather(genres)
-        logits, targets = self.clip.similarity(images, texts), self._targets(positive_ids, genres)
-        # accelerate pads the last batch with pairs from the start of the epoch.
-        state = self.accelerator.gradient_state
-        if self.args.world_size > 1 and state.end_of_dataloader and state.sync_gradients and state.remainder > 0:
-            logits, targets = (matrix[: state.remainder, : state.remainder] for matrix in (logits, targets))
-        loss = symmetric_loss(LOSSES[self.clip.config.loss], logits, targets)
+            # accelerate pads the last batch with pairs from the start of the epoch.
+            state = self.accelerator.gradient_state
+            if state.end_of_dataloader and state.sync_gradients and state.remainder > 0:
+                images, texts = images[: max(state.remainder - first, 0)], texts[: state.remainder]
+        targets = Targets(positive_ids, genres, self.genre_weight, first)
+        loss = processes * self.clip.pair_loss(images, texts, targets, lambda part: self.accelerator.gather(part[None]))
         if not loss.isfinite():
             self._raise_not_finite(loss, *own, metadata.get("ids", metadata["positive_ids"].tolist()))
         return loss
 
-    def _targets(self, positive_ids: Tensor, genres: Tensor | None) -> Tensor:
+    def _genres(self, metadata: dict[str, Any]) -> Tensor | None:
         if self.genre_weight == 0:
-            return positives_by_id(positive_ids, positive_ids)
-        if genres is None:
+            return None
+        if "genres" not in metadata:
             raise ValueError("genre_weight needs training data with genres.")
-        return soft_targets(positive_ids, genres, self.genre_weight)
+        return metadata["genres"]
 
     def _raise_not_finite(self, loss: Tensor, images: Tensor, texts: Tensor, ids: list[Any]) -> NoReturn:
         finite = (images.isfinite() & texts.isfinite()).all(1).tolist()
@@ -233,7 +236,7 @@ class PosterCLIPTrainer(Trainer):
         """Returns the embeddings and movie ids of a batch, without a loss, which is computed over the whole pool."""
         inputs, metadata = _split(self._prepare_inputs(inputs))
         with torch.no_grad(), self.compute_loss_context_manager():
-            outputs = model(**self._model_inputs(inputs))
+            outputs = model(**self._model_inputs(inputs), return_logits=False)
         return None, (outputs.image_embeds.float(), outputs.text_embeds.float()), metadata["positive_ids"]
 
     def evaluation_loop(
@@ -246,8 +249,10 @@ class PosterCLIPTrainer(Trainer):
     ) -> EvalLoopOutput:
         """Returns the output of `Trainer` with the loss over the whole pool."""
         output = super().evaluation_loop(dataloader, description, False, ignore_keys, metric_key_prefix)
-        images, texts = (torch.from_numpy(np.asarray(array)) for array in output.predictions)
-        loss = pool_loss(self.clip, images, texts, torch.from_numpy(np.asarray(output.label_ids)))
+        arrays = (*output.predictions, output.label_ids)
+        images, texts, ids = (torch.from_numpy(np.asarray(array)).to(self.clip.device) for array in arrays)
+        with torch.no_grad():
+            loss = self.clip.pair_loss(images, texts, Targets(ids)).item()
         return output._replace(metrics={f"{metric_key_prefix}_loss": loss, **(output.metrics or {})})
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:

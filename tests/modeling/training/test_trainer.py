@@ -5,9 +5,8 @@ import torch
 from datasets import Dataset, concatenate_datasets
 from safetensors.torch import load_file
 
-from modeling.posterclip.losses import LOSSES, soft_targets, symmetric_loss
+from modeling.posterclip.losses import Targets
 from modeling.training.lora import merged_state_dict
-from modeling.training.pool_loss import pool_loss
 from processing.data.collation import MoviePairs, first_plots
 from tests.modeling.runs import READS, joint_run, tiny_movies, tiny_trainer
 from tests.processes import train_in_two
@@ -40,14 +39,6 @@ def test_the_evaluation_reads_posters_as_the_model_does_whatever_the_batch(tmp_p
     for size in (1, 4, 9):
         trainer = tiny_trainer(model, tmp_path, per_device_eval_batch_size=size)
         assert trainer.evaluate(pairs)["eval_loss"] == pytest.approx(expected, rel=1e-5)
-
-
-def test_the_pool_loss_does_not_depend_on_its_blocks():
-    model = tiny_model(loss="sigmoid")
-    images, texts = torch.nn.functional.normalize(torch.randn(2, 11, 8), dim=-1)
-    ids = torch.tensor([0, 1, 2, 3, 4, 5, 6, 0, 8, 9, 9])
-    expected = pool_loss(model, images, texts, ids, block_size=11)
-    assert pool_loss(model, images, texts, ids, block_size=3) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize(("start", "rate"), [(0.0, 1.0), (4.6, 1.0)])
@@ -157,9 +148,10 @@ def test_movies_of_overlapping_genres_are_related_in_training_and_not_in_evaluat
     model = tiny_model(loss=loss).eval()
     genres = torch.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0], [0.0, 1.0]])
     batch = {**tiny_batch(), "positive_ids": torch.tensor([3, 1, 3, 2]), "genres": genres}
-    logits = model(**tiny_batch()).logits_per_image
+    embeds = model(**tiny_batch())
     trainer = tiny_trainer(model, tmp_path, options={"genre_weight": 0.5})
-    expected = symmetric_loss(LOSSES[loss], logits, soft_targets(batch["positive_ids"], genres, 0.5))
+    targets = Targets(batch["positive_ids"], genres, 0.5)
+    expected = model.pair_loss(embeds.image_embeds, embeds.text_embeds, targets)
     torch.testing.assert_close(trainer.compute_loss(model, dict(batch)), expected)
 
     evaluated = trainer.evaluate(MoviePairs(tiny_movies(), tiny_processor(), genres=True))["eval_loss"]

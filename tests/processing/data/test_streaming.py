@@ -13,7 +13,7 @@ import torch
 from datasets import IterableDataset
 from torch.utils.data import DataLoader
 
-from modeling.posterclip.losses import LOSSES, positives_by_id, symmetric_loss
+from modeling.posterclip.losses import Targets, contrastive_loss, positives_by_id
 from processing.catalogue.catalogue import CatalogueError, load_catalogue
 from processing.data.pixels import PosterPixels
 from processing.data.streaming import MovieStream, open_stream
@@ -219,17 +219,13 @@ class TestLabels:
         assert self.positives(tmp_path, rows) == {False}
         assert self.positives(tmp_path, [rows[0], rows[0]]) == {True}
 
-    @staticmethod
-    def loss(loss, logits, labels):
-        return symmetric_loss(LOSSES[loss], logits, positives_by_id(labels, labels))
-
-    @pytest.mark.parametrize("loss", LOSSES)
-    def test_with_two_keys_give_the_loss_of_the_ids_they_stand_for(self, loss):
-        logits, ids = torch.randn(4, 4), torch.tensor([5, 6, 5, 7])
+    def test_with_two_keys_give_the_loss_of_the_ids_they_stand_for(self):
+        (images, texts), ids = torch.randn(2, 4, 8), torch.tensor([5, 6, 5, 7])
+        expected = contrastive_loss(images, texts, Targets(ids))
         keys = torch.tensor([[1, 11], [2, 12], [1, 13], [3, 14]])  # 0 and 2 by the movie
-        assert torch.equal(self.loss(loss, logits, keys), self.loss(loss, logits, ids))
+        assert torch.equal(contrastive_loss(images, texts, Targets(keys)), expected)
         keys = torch.tensor([[1, 11], [2, 12], [4, 11], [3, 14]])  # by the plot
-        assert torch.equal(self.loss(loss, logits, keys), self.loss(loss, logits, ids))
+        assert torch.equal(contrastive_loss(images, texts, Targets(keys)), expected)
 
 
 class TestShares:
