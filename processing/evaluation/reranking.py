@@ -10,23 +10,27 @@ from processing.pair_retrieval.ranking import Ranks, RightRanks
 Queries = NDArray[np.intp]
 
 
-def reranked(first: RightRanks, queries: Queries, scores: NDArray[np.floating], right: NDArray[np.bool_]) -> RightRanks:
+def reranked(
+    first: RightRanks, queries: Queries, scores: NDArray[np.floating], right: NDArray[np.bool_], best: int
+) -> RightRanks:
     """Returns the ranks after the candidates of each query were ordered by another score.
 
     Candidates come before all other answers, which keep their order. So a right answer that is a candidate is ranked
-    among the candidates alone, where a tie counts against the model, and any other keeps its rank. Memory is linear in
-    the number of candidates.
+    among the candidates alone, where a tie counts against the model. Any other keeps its rank, behind all candidates
+    that are not the best by the first score: they count as if none of them had been before it. Memory is linear in the
+    number of candidates.
 
     Args:
-        first: ranks by the score that chose the candidates, the best answers of each query.
+        first: ranks by the first score.
         queries: (pairs,) the query of each candidate.
         scores: (pairs,) the other score.
         right: (pairs,) whether the candidate is a right answer.
+        best: so many candidates of a query, or all answers if there are fewer, are its best by the first score.
 
     Example:
         >>> first = RightRanks(np.array([2, 9]))  # of two queries with two candidates each
         >>> queries, right = np.array([0, 0, 1, 1]), np.array([False, True, False, False])
-        >>> reranked(first, queries, np.array([0.1, 0.8, 0.3, 0.7]), right).best.tolist()
+        >>> reranked(first, queries, np.array([0.1, 0.8, 0.3, 0.7]), right, best=2).best.tolist()
         [1, 9]
     """
     candidates = np.bincount(queries, minlength=len(first.best))
@@ -41,7 +45,8 @@ def reranked(first: RightRanks, queries: Queries, scores: NDArray[np.floating], 
     number = _places(owners) - np.bincount(queries[right], minlength=len(first.best))[owners]
     outside = number >= 0
     # Where two ways to add up a score round differently, a rank may lie among those of the candidates.
-    beyond = np.maximum(kept, candidates[owners] + 1 + number)[outside]
+    others = np.maximum(candidates[owners] - best, 0)
+    beyond = np.maximum(kept + others, candidates[owners] + 1 + number)[outside]
     return _right_ranks(
         np.concatenate([queries[order][hits], owners[outside]]), np.concatenate([place[hits] + 1, beyond])
     )

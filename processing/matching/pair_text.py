@@ -65,6 +65,7 @@ class MovieText:
 
     def __init__(self, titles: Sequence[str], year: int | None = None) -> None:
         self.titles = [title for title in (plain(article_first(title)) for title in titles) if title]
+        self.letters = [title.replace(" ", "") for title in self.titles]
         self.year = year
 
 
@@ -95,7 +96,8 @@ def text_features(poster: PosterText, movies: Sequence[MovieText]) -> NDArray[np
     owners = [number for number, movie in enumerate(movies) for _ in movie.titles]
     titles = [title for movie in movies for title in movie.titles]
     if titles and poster.text:
-        similar = process.cdist([title.replace(" ", "") for title in titles], poster.groups, dtype=np.float32)
+        letters = [title for movie in movies for title in movie.letters]
+        similar = process.cdist(letters, poster.groups, dtype=np.float32)
         best: dict[int, int] = {}
         for number, owner in enumerate(owners):
             if owner not in best or similar[number].max() > similar[best[owner]].max():
@@ -135,8 +137,8 @@ def matched_lines(poster: PosterText, movie: MovieText) -> list[str]:
         ['MOBY', 'DICK']
     """
     chosen: set[int] = set()
-    for title in movie.titles if poster.groups else []:
-        similar = process.cdist([title.replace(" ", "")], poster.groups, dtype=np.float32)[0]
+    for title in movie.letters if poster.groups else []:
+        similar = process.cdist([title], poster.groups, dtype=np.float32)[0]
         if similar.max() >= WORD_FOUND:
             chosen.update(range(*poster.spans[int(similar.argmax())]))
     return [poster.lines[number] for number in sorted(chosen)]

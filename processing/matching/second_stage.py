@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .candidates import Movies, Posters, Rows, most_similar
+from .candidates import Movies, Posters, Rows, candidate_pairs
 from .confidence import FLOOR, Answers, Confidence
 from .logistic import LogisticModel, Vector
 from .matches import one_to_one
@@ -155,9 +155,3 @@ def _calibrated(scorer: LogisticModel, pools: Sequence[LabelledPool], exclusive:
             halved.append(pool.best_two(scores, drawn & (random.random(pool.movies) < 0.5), asked, exclusive))
     known = Answers.joined(complete)
     return Confidence.fit(known, Answers.joined(halved)) if known.right.any() else None
-
-
-def candidate_pairs(posters: Posters, movies: Movies) -> tuple[Rows, Rows]:
-    """Returns poster and movie of each candidate pair, (pairs,) both, those of a poster together and best first."""
-    found = most_similar(posters.embeddings, movies.embeddings)
-    return np.repeat(np.arange(len(found)), found.shape[1]), found.ravel()

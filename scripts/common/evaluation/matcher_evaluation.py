@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from processing.evaluation.reranking import reranked
 from processing.evaluation.retrieval import PoolResult
 from processing.evaluation.selective import PRECISIONS, calibration, risk_coverage, risk_coverage_curve, share
-from processing.matching.candidates import Movies, Posters, Rows, most_similar
+from processing.matching.candidates import CANDIDATES, Movies, Posters, Rows, candidate_pairs
 from processing.matching.confidence import Answers, Confidence
 from processing.matching.matches import ACCEPTED, statuses
 from processing.matching.second_stage import LabelledPool, SecondStage
@@ -38,7 +38,7 @@ class BothStages:
     def of(
         cls, stage: SecondStage, posters: Posters, movies: Movies, answers: Rows, first_stage: PoolResult
     ) -> BothStages:
-        """Returns the pool, both ways: the movies nearest to each poster, and the posters nearest to each movie.
+        """Returns the pool, both ways: the candidates of each poster, and those of each movie.
 
         Args:
             stage: the second stage.
@@ -48,13 +48,12 @@ class BothStages:
         """
         pool = LabelledPool.of(posters, movies, answers)
         scores = stage.scorer.log_odds(pool.features)
-        nearest = most_similar(movies.embeddings, posters.embeddings)
-        asked, found = np.repeat(np.arange(len(nearest)), nearest.shape[1]), nearest.ravel()
+        asked, found = candidate_pairs(movies, posters)
         reverse = stage.scores(posters, movies, found, asked)
         ranks = first_stage.right_ranks()
         both = (
-            reranked(ranks[DIRECTIONS[0]], pool.rows, scores, pool.right),
-            reranked(ranks[DIRECTIONS[1]], asked, reverse, answers[found] == asked),
+            reranked(ranks[DIRECTIONS[0]], pool.rows, scores, pool.right, CANDIDATES),
+            reranked(ranks[DIRECTIONS[1]], asked, reverse, answers[found] == asked, CANDIDATES),
         )
         ids = first_stage.image_ids, first_stage.text_ids
         return cls(stage, pool, scores, PoolResult.of(*ids, dict(zip(DIRECTIONS, both, strict=True))))

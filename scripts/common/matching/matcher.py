@@ -25,13 +25,13 @@ from processing.catalogue.image_checks import check_posters
 from processing.catalogue.ocr_cache import read_posters
 from processing.catalogue.ocr_lines import LINES
 from processing.data.titles import all_titles
-from processing.matching.candidates import Movies, Posters, pair_dots
+from processing.matching.candidates import Movies, Posters, candidate_pairs, pair_dots
 from processing.matching.confidence import FLOOR
 from processing.matching.matches import ABSENT, FAILED, statuses
 from processing.matching.matches import one_to_one as left_one_to_one
 from processing.matching.pair_features import pair_features
 from processing.matching.pair_text import MovieText, PosterText, matched_lines
-from processing.matching.second_stage import SecondStage, candidate_pairs
+from processing.matching.second_stage import SecondStage
 from scripts.common.command_line import FEATURE_CACHE, OCR_CACHE, load_model
 from scripts.common.features import FeatureEncoder
 from scripts.common.matching.match_explanation import similarity_parts
