@@ -18,9 +18,9 @@ MODEL, IMAGES, PIXELS = "model.onnx", "rgb.py", "onnx_pixels.py"
 PROCESSOR, TOKENIZER, TEXTS = "processor_config.json", "tokenizer.json", "tokenizer_config.json"
 
 
-def token_ids(tokenizer: Tokenizer, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns ids and mask, (texts, tokens) both; the mask of an empty text is 0."""
-    rows = tokenizer.encode_batch(texts)
+def token_ids(tokenizer: Tokenizer, texts: list[str], prompt: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns ids and mask of texts after a prompt, (texts, tokens) both; the mask of an empty text is 0."""
+    rows = tokenizer.encode_batch([f"{prompt}{text}" for text in texts])
     mask = np.array([row.attention_mask for row in rows]) * np.array([[bool(text)] for text in texts])
     return np.array([row.ids for row in rows]), mask
 
@@ -44,22 +44,26 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:  # what a decoder meets in broken bytes is anything
         sys.exit(f"error: {options.poster} is no poster that can be read: {error}")
     try:
-        settings = json.loads((folder / PROCESSOR).read_text(encoding="utf-8"))["image_processor"]
+        processor = json.loads((folder / PROCESSOR).read_text(encoding="utf-8"))
+        settings = processor["image_processor"]
         texts = json.loads((folder / TEXTS).read_text(encoding="utf-8"))
         tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         session = InferenceSession(folder / MODEL)
     except Exception as error:  # each library has its own
         sys.exit(f"error: {folder} holds a damaged file: {error}")
-    tokenizer.enable_truncation(texts["model_max_length"])
-    tokenizer.enable_padding(pad_id=tokenizer.token_to_id(texts["pad_token"]), pad_token=texts["pad_token"])
+    tokenizer.enable_truncation(texts["model_max_length"], direction=texts.get("truncation_side", "right"))
+    pad = {"pad_id": tokenizer.token_to_id(texts["pad_token"]), "pad_token": texts["pad_token"]}
+    tokenizer.enable_padding(direction=texts.get("padding_side", "right"), **pad)
 
     try:
         inputs = {"pixel_values": runpy.run_path(str(folder / PIXELS))["pixel_values"](poster, settings)}
     except ValueError as error:
         sys.exit(f"error: {folder / PIXELS}: {error}")
-    inputs["input_ids"], inputs["attention_mask"] = token_ids(tokenizer, options.plot)
+    prompt, poster_prompt = (processor.get(f"{side}text_prompt", "") for side in ("", "poster_"))
+    inputs["input_ids"], inputs["attention_mask"] = token_ids(tokenizer, options.plot, prompt)
     if "poster_input_ids" in {given.name for given in session.get_inputs()}:
-        inputs["poster_input_ids"], inputs["poster_attention_mask"] = token_ids(tokenizer, [options.poster_text])
+        words = token_ids(tokenizer, [options.poster_text], poster_prompt)
+        inputs["poster_input_ids"], inputs["poster_attention_mask"] = words
     image_embeds, text_embeds = session.run(["image_embeds", "text_embeds"], inputs)
     print("similarity  plot")
     for similarity, plot in sorted(zip(text_embeds @ image_embeds[0], options.plot, strict=True), reverse=True):

@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
         embeds = output.text_embeds if options.poster is None else output.image_embeds
         query = HybridVectors.from_array(embeds.float().numpy(), model.config.projection_dim)
         limit = processor.tokenizer.model_max_length
-        if options.query and len(processor.tokenizer(options.query, truncation=False)["input_ids"]) > limit:
+        if options.query and len(processor(text=[options.query], truncation=False)["input_ids"][0]) > limit:
             print(f"The query is long: the encoder takes its first {limit} tokens", file=sys.stderr)
         answers = {side: index.searcher(movies, side).search(query, k) for side in sides}
     except USER_ERRORS as error:

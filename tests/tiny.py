@@ -100,7 +100,7 @@ def tiny_model_in_modes(vision: str, text: str, modes: str, **fields) -> PosterC
     return model
 
 
-def tiny_processor(max_length: int = 32) -> PosterCLIPProcessor:
+def tiny_processor(max_length: int = 32, padding_side: str = "right") -> PosterCLIPProcessor:
     """Letters are tokens; images become 32 x 32."""
     words = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", *string.ascii_letters]
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
@@ -115,6 +115,7 @@ def tiny_processor(max_length: int = 32) -> PosterCLIPProcessor:
         sep_token="[SEP]",
         unk_token="[UNK]",
         model_max_length=max_length,
+        padding_side=padding_side,
         model_input_names=["input_ids", "attention_mask"],
     )
     images = ViTImageProcessor(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE})

@@ -43,6 +43,7 @@ class CharNgrams(nn.Module):
     Args:
         vocab_size: the number of tokens.
         dim: the dimension of an embedding.
+        prompts: token ids. Where a text begins with one of them, these tokens have no part in its embedding.
 
     Example:
         >>> ngrams = CharNgrams(vocab_size=4, dim=1024)
@@ -58,9 +59,10 @@ class CharNgrams(nn.Module):
     folded: Tensor
     weight: Tensor
 
-    def __init__(self, vocab_size: int, dim: int) -> None:
+    def __init__(self, vocab_size: int, dim: int, prompts: Sequence[Sequence[int]] = ()) -> None:
         super().__init__()
         self.dim = dim
+        self.prompts = prompts
         self.register_buffer("token_bytes", torch.zeros(vocab_size, TOKEN_BYTES, dtype=torch.uint8))
         self.register_buffer("folded", torch.zeros(CODE_POINTS, dtype=torch.int32))
         self.register_buffer("weight", torch.ones(HASHES))
@@ -98,6 +100,8 @@ class CharNgrams(nn.Module):
             input_ids: (texts, tokens).
             attention_mask: (texts, tokens), 0 where a token is padding.
         """
+        for prompt in self.prompts:
+            attention_mask = without_prompt(input_ids, attention_mask, prompt)
         hashes, valid = self._ngrams(input_ids, attention_mask)
         signs = 1 - 2 * (hashes * 2246822519 % 2**32 >> 31)
         values = self.weight[hashes] * signs * valid
@@ -135,6 +139,27 @@ class CharNgrams(nn.Module):
             points = torch.where(longer, points * 64 + byte - 0x80, points)
             whole = whole & (~longer | ((byte >= 0x80) & (byte < 0xC0)))
         return _packed(self.folded[points.clamp(0, CODE_POINTS - 1)].long() * whole)
+
+
+def without_prompt(input_ids: Tensor, attention_mask: Tensor | None, prompt: Sequence[int]) -> Tensor:
+    """Returns an attention mask that is also 0 for the prompt of each text that begins with it, (texts, tokens).
+
+    Args:
+        input_ids: (texts, tokens), padded on either side.
+        attention_mask: (texts, tokens), 0 where a token is padding.
+        prompt: token ids.
+
+    Example:
+        >>> ids = torch.tensor([[0, 7, 8, 5], [7, 8, 5, 6], [7, 9, 5, 6]])
+        >>> without_prompt(ids, (ids != 0).long(), [7, 8]).tolist()
+        [[0, 0, 0, 1], [0, 0, 1, 1], [1, 1, 1, 1]]
+    """
+    mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+    places = mask.cumsum(1) - 1
+    expected = torch.tensor(prompt, device=input_ids.device)[places.clamp(0, len(prompt) - 1)]
+    leading = (mask != 0) & (places < len(prompt))
+    begins = (places[:, -1:] >= len(prompt) - 1) & ((input_ids == expected) | ~leading).all(1, keepdim=True)
+    return mask * ~(leading & begins)
 
 
 def _packed(values: Tensor) -> Tensor:

@@ -11,15 +11,21 @@ from typing import Any, ClassVar, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
 
+from .sentence_files import POOLINGS
 from .sentence_posterclip import SentencePosterCLIP
 
 # The poolings that each family supports; the first is the default. Other families use "mean", which every encoder
-# supports.
+# supports, and decoders the last token, the only one that attends to all.
 _VISION_POOLINGS: dict[str, tuple[str, ...]] = {
     "vit": ("cls", "mean", "pooler"),
     "dinov2": ("cls", "mean"),
     "clip_vision_model": ("pooler", "cls", "mean"),
+    "metaclip_2_vision_model": ("pooler", "cls", "mean"),
     "siglip_vision_model": ("pooler", "mean"),
     "swin": ("pooler", "mean"),
     "resnet": ("pooler", "mean"),
@@ -27,14 +33,17 @@ _VISION_POOLINGS: dict[str, tuple[str, ...]] = {
     "convnext": ("pooler", "mean"),
 }
 _TEXT_POOLINGS: dict[str, tuple[str, ...]] = {
-    "bert": ("mean", "cls", "pooler"),
-    "roberta": ("mean", "cls", "pooler"),
-    "mpnet": ("mean", "cls", "pooler"),
-    "clip_text_model": ("pooler", "mean"),
-    "distilbert": ("mean", "cls"),
-    "modernbert": ("mean", "cls"),
+    "bert": (*POOLINGS, "pooler"),
+    "roberta": (*POOLINGS, "pooler"),
+    "mpnet": (*POOLINGS, "pooler"),
+    "distilbert": POOLINGS,
+    "modernbert": POOLINGS,
+    "clip_text_model": ("pooler", *POOLINGS),
+    "metaclip_2_text_model": ("pooler", *POOLINGS),
+    "siglip_text_model": ("pooler",),
+    "siglip2_text_model": ("pooler",),
 }
-_POOLINGS: dict[str, dict[str, tuple[str, ...]]] = {"vision": _VISION_POOLINGS, "text": _TEXT_POOLINGS}
+_SUPPORTED: dict[str, dict[str, tuple[str, ...]]] = {"vision": _VISION_POOLINGS, "text": _TEXT_POOLINGS}
 
 MAX_LOGIT_SCALE = math.log(100)
 
@@ -52,6 +61,13 @@ def _check_encoder(field: str, config: Any) -> None:
         raise ValueError(f"{field}: transformers has no model type {model_type!r}; {hint}")
 
 
+def _is_decoder(config: PreTrainedConfig) -> bool:
+    if getattr(config, "use_bidirectional_attention", False) or getattr(config, "is_encoder_decoder", False):
+        return False
+    family = config.model_type
+    return family in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and family not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+
 @strict
 class PosterCLIPConfig(PreTrainedConfig):
     """The configuration of a `PosterCLIPModel`. Every field is checked, and an error names the field.
@@ -61,8 +77,11 @@ class PosterCLIPConfig(PreTrainedConfig):
         text_config: the configuration of the plot encoder, likewise.
         projection_dim: the dimension of the projected image and text embeddings.
         vision_pooling, text_pooling: how an encoder's output is pooled to one feature: its class token (`cls`), the
-            mean over tokens or positions (`mean`), or the encoder's own pooling head (`pooler`). `auto` is replaced
-            by the default of the encoder's family.
+            mean over tokens or positions (`mean`), or the encoder's own pooling head (`pooler`); for texts also the
+            last token, the maximum or a weighted mean (see `pool`). `auto` is replaced by the default of the encoder's
+            family.
+        text_head: the layers of the plot encoder's checkpoint after its pooling (see `build_head`).
+        prompt_ids: the token ids with which texts of each prompt begin, which are no part of their n-grams.
         loss: `contrastive` (symmetric InfoNCE) or `sigmoid` (SigLIP).
         logit_scale_init_value: the initial logarithm of the learnable logit scale; 2.6592 is CLIP's ln(1 / 0.07).
         logit_bias_init_value: the initial value of the learnable logit bias of the sigmoid loss; -10 is SigLIP's.
@@ -91,7 +110,9 @@ class PosterCLIPConfig(PreTrainedConfig):
     text_config: Any = None
     projection_dim: int = 512
     vision_pooling: Literal["auto", "cls", "mean", "pooler"] = "auto"
-    text_pooling: Literal["auto", "cls", "mean", "pooler"] = "auto"
+    text_pooling: Literal["auto", "mean", "cls", "max", "lasttoken", "weightedmean", "pooler"] = "auto"
+    text_head: list[dict[str, Any]] | tuple[()] = ()
+    prompt_ids: list[list[int]] | tuple[()] = ()
     loss: Literal["contrastive", "sigmoid"] = "contrastive"
     logit_scale_init_value: float | int = 2.6592
     logit_bias_init_value: float | int = -10.0
@@ -116,10 +137,11 @@ class PosterCLIPConfig(PreTrainedConfig):
         for encoder in ("vision_config", "text_config"):
             _check_encoder(encoder, getattr(self, encoder))
         super().__post_init__(**kwargs)
-        for encoder, poolings in _POOLINGS.items():
+        for encoder, poolings in _SUPPORTED.items():
             if getattr(self, f"{encoder}_pooling") == "auto":
-                family = getattr(self, f"{encoder}_config").model_type
-                setattr(self, f"{encoder}_pooling", poolings.get(family, ("mean",))[0])
+                config = getattr(self, f"{encoder}_config")
+                default = "lasttoken" if _is_decoder(config) else "mean"
+                setattr(self, f"{encoder}_pooling", poolings.get(config.model_type, (default,))[0])
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         """Saves the configuration, and `modules.json`, which sentence-transformers needs to load the folder."""
@@ -144,7 +166,7 @@ class PosterCLIPConfig(PreTrainedConfig):
 
     def validate_pooling(self) -> None:
         """Checks that each encoder's family supports its pooling."""
-        for encoder, poolings in _POOLINGS.items():
+        for encoder, poolings in _SUPPORTED.items():
             family, pooling = getattr(self, f"{encoder}_config").model_type, getattr(self, f"{encoder}_pooling")
             if pooling not in poolings.get(family, (pooling,)):
                 raise ValueError(

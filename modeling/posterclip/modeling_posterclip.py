@@ -1,6 +1,5 @@
 """The PosterCLIP model: a poster encoder and a plot encoder with one embedding space."""
 
-import os
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling, ModelOutpu
 
 from .char_ngrams import CharNgrams
 from .configuration_posterclip import PosterCLIPConfig
-from .encoders import build_encoder, encoder_config, feature_size, load_encoder, pool, with_pooler_output
+from .encoders import build_encoder, feature_size, pool, text_inputs, with_pooler_output
 from .losses import Gather, Targets, contrastive_loss, own_alone, sigmoid_loss
 from .outputs_posterclip import PosterCLIPOutput
 from .pretrained_posterclip import CHAR_NGRAM_WEIGHT, PosterCLIPPreTrainedModel
@@ -34,44 +33,20 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
     def __init__(self, config: PosterCLIPConfig) -> None:
         super().__init__(config)
         self.vision_model = build_encoder(config.vision_config, config.vision_pooling)
-        self.text_model = build_encoder(config.text_config, config.text_pooling)
+        self.text_model = build_encoder(config.text_config, config.text_pooling, config.text_head)
         self.visual_projection = nn.Linear(feature_size(config.vision_config), config.projection_dim, bias=False)
-        self.text_projection = nn.Linear(feature_size(config.text_config), config.projection_dim, bias=False)
+        text_size = feature_size(config.text_config, config.text_head)
+        self.text_projection = nn.Linear(text_size, config.projection_dim, bias=False)
         if config.use_poster_text:
             weight = config.image_weight_init_value
             self.image_weight = nn.Parameter(torch.tensor(float(weight)), requires_grad=weight != 0)
         if config.char_ngram_dim:
-            self.char_ngrams = CharNgrams(config.text_config.vocab_size, config.char_ngram_dim)
+            self.char_ngrams = CharNgrams(config.text_config.vocab_size, config.char_ngram_dim, config.prompt_ids)
             self.char_ngram_weight = nn.Parameter(torch.tensor(CHAR_NGRAM_WEIGHT))
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init_value)))
         if config.loss == "sigmoid":
             self.logit_bias = nn.Parameter(torch.tensor(float(config.logit_bias_init_value)))
         self.post_init()
-
-    @classmethod
-    def from_vision_text_pretrained(cls, vision: str, text: str, **fields: Any) -> "PosterCLIPModel":
-        """Builds a model from two pretrained encoders; the projections start at random.
-
-        Args:
-            vision: folder or Hub name of the poster encoder.
-            text: folder or Hub name of the plot encoder.
-            fields: further fields of `PosterCLIPConfig`.
-
-        Example (needs the Hub):
-            model = PosterCLIPModel.from_vision_text_pretrained(
-                "google/vit-base-patch16-224", "google-bert/bert-base-uncased", projection_dim=128
-            )
-        """
-        config = PosterCLIPConfig(
-            vision_config=encoder_config(vision, "vision"), text_config=encoder_config(text, "text"), **fields
-        )
-        model = cls(config)
-        model.vision_model = load_encoder(vision, config.vision_config, config.vision_pooling)
-        model.text_model = load_encoder(text, config.text_config, config.text_pooling)
-        for name, side in ((vision, config.vision_config), (text, config.text_config)):
-            # A Hub name says where an encoder comes from; a local path is nobody else's business.
-            side.name_or_path = "" if os.path.isdir(name) else name
-        return model
 
     def get_input_embeddings(self) -> nn.Module:
         """Returns the plot encoder's token embeddings."""
@@ -97,7 +72,7 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
 
     def pooled_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Returns pooled features of texts without n-grams, (texts, feature)."""
-        return pool(self._encode_texts(input_ids, attention_mask), self.config.text_pooling, attention_mask)
+        return self._pool_texts(self._encode_texts(input_ids, attention_mask), attention_mask)
 
     def with_char_ngrams(self, pooled: Tensor, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         """Returns pooled features of texts, (texts, feature), followed by their n-gram embeddings if there are any."""
@@ -123,14 +98,19 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
     ) -> BaseModelOutputWithPooling:
         """Returns the plot encoder's output with the text embedding of `forward` as its `pooler_output`."""
         outputs = self._encode_texts(input_ids, attention_mask, **kwargs)
-        pooled = pool(outputs, self.config.text_pooling, attention_mask)
+        pooled = self._pool_texts(outputs, attention_mask)
         return with_pooler_output(outputs, self.embed_texts(self.with_char_ngrams(pooled, input_ids, attention_mask)))
 
     def _encode_images(self, pixel_values: Tensor, **kwargs: Any) -> ModelOutput:
         return self.vision_model(pixel_values=pixel_values.to(self.dtype), return_dict=True, **kwargs)
 
     def _encode_texts(self, input_ids: Tensor, attention_mask: Tensor | None, **kwargs: Any) -> ModelOutput:
-        return self.text_model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **kwargs)
+        inputs = text_inputs(self.config.text_config, input_ids, attention_mask)
+        return self.text_model(**inputs, return_dict=True, **kwargs)
+
+    def _pool_texts(self, outputs: ModelOutput, attention_mask: Tensor | None) -> Tensor:
+        pooled = pool(outputs, self.config.text_pooling, attention_mask)
+        return self.text_model.get_submodule("sentence_head")(pooled) if self.config.text_head else pooled
 
     def forward(
         self,

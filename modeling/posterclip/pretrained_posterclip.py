@@ -1,5 +1,6 @@
 """The base class of PosterCLIP: how its weights are initialised, loaded, checked, kept in float32 and saved."""
 
+import os
 from typing import Any
 
 import torch
@@ -10,7 +11,8 @@ from transformers import initialization as init
 
 from .char_ngrams import CharNgrams
 from .configuration_posterclip import PosterCLIPConfig
-from .encoders import is_frozen
+from .encoders import encoder_config, is_frozen, load_encoder
+from .sentence_files import sentence_embedding
 from .weights import check_finite, check_loading
 
 # How much the n-gram embedding counts beside the rest before training; chosen on movies that no test has.
@@ -93,6 +95,34 @@ class PosterCLIPPreTrainedModel(PreTrainedModel):
     def dtype(self) -> torch.dtype:
         """The dtype of the weights; the first of them, the temperature, is float32 in every model."""
         return self.visual_projection.weight.dtype
+
+    @classmethod
+    def from_vision_text_pretrained(cls, vision: str, text: str, **fields: Any) -> Any:
+        """Builds a model from two pretrained encoders; the projections start at random.
+
+        Args:
+            vision: folder or Hub name of the poster encoder.
+            text: folder or Hub name of the plot encoder. Where it has files of sentence-transformers, these give its
+                pooling and the layers after it (see `sentence_embedding`).
+            fields: further fields of `PosterCLIPConfig`.
+
+        Example (needs the Hub):
+            model = PosterCLIPModel.from_vision_text_pretrained(
+                "google/vit-base-patch16-224", "google-bert/bert-base-uncased", projection_dim=128
+            )
+        """
+        vision_config, text_config = encoder_config(vision, "vision"), encoder_config(text, "text")
+        files = sentence_embedding(text, text_config)
+        if fields.get("text_pooling", "auto") == "auto":
+            fields["text_pooling"] = files.pooling
+        config = PosterCLIPConfig(vision_config=vision_config, text_config=text_config, text_head=files.head, **fields)
+        model = cls(config)
+        model.vision_model = load_encoder(vision, vision_config, config.vision_pooling)
+        model.text_model = load_encoder(text, text_config, config.text_pooling, files.head, files.weights)
+        for name, side in ((vision, config.vision_config), (text, config.text_config)):
+            # A Hub name says where an encoder comes from; a local path is nobody else's business.
+            side.name_or_path = "" if os.path.isdir(name) else name
+        return model
 
     @classmethod
     def from_pretrained(

@@ -68,7 +68,7 @@ class SentencePosterCLIP(nn.Module):
 
         Args:
             inputs: texts and posters, see the class.
-            prompt: is put before each text, not before the text of a poster.
+            prompt: is put before each text in place of the processor's own, not before the text of a poster.
             max_length: the number of tokens at which texts are cut in this call; `max_seq_length` by default.
 
         Raises:
@@ -77,11 +77,12 @@ class SentencePosterCLIP(nn.Module):
         posters = [_poster(value) for value in inputs]
         given: dict[str, Any] = {}
         if texts := [
-            f"{prompt or ''}{value if isinstance(value, str) else value['text']}"
+            value if isinstance(value, str) else value["text"]
             for value, poster in zip(inputs, posters, strict=True)
             if poster is None
         ]:
             given["text"] = texts
+            given["text_prompt"] = prompt or None
         if shown := [poster for poster in posters if poster is not None]:
             given["images"] = [poster["image"] for poster in shown]
             given["poster_text"] = [poster.get("text") for poster in shown]

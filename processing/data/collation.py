@@ -257,7 +257,8 @@ class PairCollator:
         batch: dict[str, Any] = {"ids": [pair["id"] for pair in pairs]}
         for name in ("text", "poster_text", "title"):
             if name in pairs[0]:
-                batch.update(self.processor(**{name: [pair[name] for pair in pairs]}, return_tensors="pt"))
+                texts: dict[str, Any] = {name: [pair[name] for pair in pairs]}
+                batch.update(self.processor(**texts, return_tensors="pt"))
         features = ("image_features", "text_features", "poster_text_features", "title_text_features")
         for name in ("pixels", *features, "genres"):
             if name in pairs[0]:

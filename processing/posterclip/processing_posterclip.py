@@ -1,19 +1,20 @@
 """The processor: posters and plots in, model inputs out."""
 
-from collections.abc import Iterator, Mapping
-from numbers import Number
+from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from transformers import AutoImageProcessor, AutoTokenizer, BatchFeature, PreTrainedConfig, ProcessorMixin
+from transformers import AutoImageProcessor, BatchFeature, PreTrainedConfig, ProcessorMixin
 from transformers.processing_utils import ProcessingKwargs, Unpack
 from transformers.utils import logging, to_numpy
 
 from .ocr import Line, recognize_text
 from .ocr_text import compose_text
-from .rgb import open_image, to_rgb
+from .rgb import each_image, open_image, to_rgb
+from .text_files import prompted, sentence_prompts, text_tokenizer
 
 CROP_LIMIT = 0.05  # the share of a poster that an image processor may cut off without a warning
 
@@ -45,6 +46,9 @@ class PosterCLIPProcessor(ProcessorMixin):
     **Titles**, given as `title=` beside `text=`, one for each plot, become `title_input_ids` and
     `title_attention_mask` (plots, tokens); "" for a movie without a title, whose row of the mask is 0.
 
+    **Prompts** are put before texts as the makers of the text encoder say: one before plots and titles (documents), one
+    before poster texts (queries).
+
     Args:
         image_processor: that of the image encoder.
         tokenizer: that of the text encoder.
@@ -52,6 +56,8 @@ class PosterCLIPProcessor(ProcessorMixin):
             `config.use_poster_text`. Where this is not possible (rapidocr or a model of it is not installed, or the
             poster is a normalised tensor) the poster counts as one without text, and a warning says so once.
         ocr_language: see `recognize_text`.
+        text_prompt: is put before each text of a movie.
+        poster_text_prompt: is put before each poster text.
     """
 
     valid_processor_kwargs = PosterCLIPProcessingKwargs
@@ -62,11 +68,15 @@ class PosterCLIPProcessor(ProcessorMixin):
         tokenizer: Any,
         run_ocr: bool = False,
         ocr_language: str | None = None,
+        text_prompt: str = "",
+        poster_text_prompt: str = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(image_processor, tokenizer, **kwargs)
         self.run_ocr = run_ocr
         self.ocr_language = ocr_language
+        self.text_prompt = text_prompt
+        self.poster_text_prompt = poster_text_prompt
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> "PosterCLIPProcessor":
@@ -84,31 +94,32 @@ class PosterCLIPProcessor(ProcessorMixin):
         run_ocr: bool = False,
         ocr_language: str | None = None,
         whole_poster: bool = False,
+        text_prompt: str | None = None,
+        poster_text_prompt: str | None = None,
     ) -> "PosterCLIPProcessor":
         """Returns the processor of two pretrained encoders.
 
         Args:
             vision: name or folder of the image encoder.
             text: name or folder of the text encoder.
-            max_length: texts are cut at so many tokens.
+            max_length: texts are cut at so many tokens, or fewer where the encoder takes no more.
             run_ocr: see the class.
             ocr_language: see the class.
+            text_prompt, poster_text_prompt: see the class; by default the document and the query prompt that the text
+                encoder's files of sentence-transformers name, if there are any.
             whole_poster: resize posters to the encoder's input size where its image processor would cut out their
                 centre. A warning says how much that is.
 
         Raises:
-            ValueError: `max_length` is below 3, or the image processor cannot resize without a crop.
+            ValueError: `max_length` leaves no room for a text, or the image processor cannot resize without a crop.
 
         Example (needs the Hub):
             processor = PosterCLIPProcessor.from_vision_text_pretrained(
                 "google/vit-base-patch16-224", "google-bert/bert-base-uncased"
             )
         """
-        if max_length < 3:
-            raise ValueError(f"max_length={max_length} leaves no room for a word between the special tokens.")
-        # Plots are single segments: token types carry nothing, and half of the text encoders refuse them.
-        tokenizer = AutoTokenizer.from_pretrained(text, model_input_names=["input_ids", "attention_mask"])
-        tokenizer.model_max_length = min(tokenizer.model_max_length, max_length)
+        tokenizer = text_tokenizer(text, max_length)
+        document, query = sentence_prompts(text)
         image_processor = AutoImageProcessor.from_pretrained(vision)
         if whole_poster and getattr(image_processor, "do_center_crop", False):
             resize = {"do_center_crop": False, "size": dict(image_processor.crop_size)}
@@ -118,7 +129,36 @@ class PosterCLIPProcessor(ProcessorMixin):
             if whole_poster:
                 raise ValueError(f"whole_poster: {cut}, and has no setting to resize it as a whole.")
             logger.warning(f"{cut}. With whole_poster (--whole_poster True) it resizes the poster as a whole.")
-        return cls(image_processor, tokenizer, run_ocr, ocr_language)
+        processor = cls(
+            image_processor,
+            tokenizer,
+            run_ocr,
+            ocr_language,
+            text_prompt=document if text_prompt is None else text_prompt,
+            poster_text_prompt=query if poster_text_prompt is None else poster_text_prompt,
+        )
+        used = max(
+            len(ids) for ids in tokenizer(["", processor.text_prompt, processor.poster_text_prompt])["input_ids"]
+        )
+        if used >= tokenizer.model_max_length:
+            raise ValueError(
+                f"max_length={tokenizer.model_max_length} leaves no room for a word: special tokens and a prompt are "
+                f"{used} tokens."
+            )
+        return processor
+
+    @property
+    def prompt_ids(self) -> list[list[int]]:
+        """The token ids with which texts begin that have a prompt, the longest first, for `CharNgrams`.
+
+        They are the tokens that a prompt has before any text; its last characters can be part of a token of the text.
+        """
+        found = []
+        for prompt in {self.text_prompt, self.poster_text_prompt} - {""}:
+            texts = self.tokenizer([f"{prompt}{text}" for text in ("a", "The", "1", "é")])["input_ids"]
+            same = takewhile(lambda ids: len(set(ids)) == 1, zip(*texts, strict=False))
+            found.append([ids[0] for ids in same])
+        return sorted((ids for ids in found if ids), key=lambda ids: (-len(ids), ids))
 
     def __call__(
         self,
@@ -126,9 +166,15 @@ class PosterCLIPProcessor(ProcessorMixin):
         text: Any = None,
         poster_text: Any = None,
         title: str | list[str] | None = None,
+        text_prompt: str | None = None,
         **kwargs: Unpack[PosterCLIPProcessingKwargs],
     ) -> BatchFeature:
         """Returns model inputs of posters and/or plots; see the class.
+
+        Args:
+            images, text, poster_text, title: see the class.
+            text_prompt: is put before each text and title in this call, in place of the processor's own.
+            kwargs: those of `ProcessorMixin`.
 
         Raises:
             ValueError: an image cannot be used (it is named by its position, path or URL, with the reason), or the
@@ -137,20 +183,27 @@ class PosterCLIPProcessor(ProcessorMixin):
         posters: list[Image.Image | None] = []
         if images is not None:
             as_given = {**kwargs, **kwargs.get("images_kwargs", {})}.get("do_rescale") is False
-            opened = [_open(image, position, as_given) for position, image in enumerate(_each_image(images))]
+            opened = [_open(image, position, as_given) for position, image in enumerate(each_image(images))]
             images, posters = [pixels for pixels, _ in opened], [poster for _, poster in opened]
+        prompt = self.text_prompt if text_prompt is None else text_prompt
+        if text is not None:
+            text = prompted(text, prompt)
         if poster_text is None and self.run_ocr and posters:
             poster_text = [None] * len(posters)
         nothing_else = images is None and text is None and not (poster_text is None and title is None)
         batch = BatchFeature() if nothing_else else super().__call__(images=images, text=text, **kwargs)
         if poster_text is not None:
-            batch.update(self._text_inputs("poster_", self._poster_texts(poster_text, posters), **kwargs))
+            batch.update(
+                self._text_inputs(
+                    "poster_", self._poster_texts(poster_text, posters), self.poster_text_prompt, **kwargs
+                )
+            )
         if title is not None:
             titles = [title] if isinstance(title, str) else title
             plots = [text] if isinstance(text, str) else text
             if plots is not None and len(titles) != len(plots):
                 raise ValueError(f"title: {len(titles)} titles for {len(plots)} plots.")
-            batch.update(self._text_inputs("title_", titles, **kwargs))
+            batch.update(self._text_inputs("title_", titles, prompt, **kwargs))
         return batch
 
     def _poster_texts(self, poster_text: Any, posters: list[Image.Image | None]) -> list[str]:
@@ -163,9 +216,9 @@ class PosterCLIPProcessor(ProcessorMixin):
             texts = [self._read(posters[i]) if lines is None else lines for i, lines in enumerate(texts)]
         return [compose_text(lines) for lines in texts]
 
-    def _text_inputs(self, prefix: str, texts: list[str], **kwargs: Any) -> dict[str, Any]:
-        """Returns the tokens of texts under names with a prefix; the mask of an empty text is 0."""
-        inputs = super().__call__(text=texts, **kwargs)
+    def _text_inputs(self, prefix: str, texts: list[str], prompt: str, **kwargs: Any) -> dict[str, Any]:
+        """Returns the tokens of texts after a prompt, under names with a prefix; the mask of an empty text is 0."""
+        inputs = super().__call__(text=prompted(texts, prompt), **kwargs)
         mask = inputs["attention_mask"]
         for row in [row for row, text in enumerate(texts) if not text]:
             mask[row] = [0] * len(mask[row]) if isinstance(mask[row], list) else 0
@@ -202,23 +255,6 @@ def cropped_share(image_processor: Any) -> float:
     # From the middle of the first pixel to the middle of the last is a pixel less than the whole side.
     height, width = (size / (size - 1) / 255 for size in pixels.shape[1:])
     return max(0.0, 1 - float(np.ptp(pixels[0]) * width * np.ptp(pixels[1]) * height))
-
-
-def _each_image(images: Any) -> Iterator[Any]:
-    """Yields every image of an image, a batch, or a list of any depth; nested numbers as an array."""
-    if isinstance(images, list | tuple):
-        first, depth = images, 0
-        while isinstance(first, list | tuple) and first:
-            first, depth = first[0], depth + 1
-        if isinstance(first, Number) and depth <= 3:
-            yield np.asarray(images)
-        else:
-            for image in images:
-                yield from _each_image(image)
-    elif getattr(images, "ndim", 0) == 4:
-        yield from images
-    else:
-        yield images
 
 
 def _open(image: Any, position: int, as_given: bool) -> tuple[Any, Image.Image | None]:

@@ -2,9 +2,12 @@
 
 import string
 from base64 import b64decode
+from collections.abc import Iterator
 from http.client import HTTPException
 from io import BytesIO
+from numbers import Number
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_to_bytes
 from urllib.request import Request, urlopen
 
@@ -53,6 +56,23 @@ def open_image(source: str | Path | bytes, max_pixels: int | None = None) -> Ima
     except Exception as error:  # what a decoder meets in broken bytes is anything from EOFError to zlib.error
         truncated = "truncated" in str(error).lower()
         raise ValueError("image is truncated" if truncated else f"image is broken: {error}") from None
+
+
+def each_image(images: Any) -> Iterator[Any]:
+    """Yields every image of an image, a batch, or a list of any depth; nested numbers as an array."""
+    if isinstance(images, list | tuple):
+        first, depth = images, 0
+        while isinstance(first, list | tuple) and first:
+            first, depth = first[0], depth + 1
+        if isinstance(first, Number) and depth <= 3:
+            yield np.asarray(images)
+        else:
+            for image in images:
+                yield from each_image(image)
+    elif getattr(images, "ndim", 0) == 4:
+        yield from images
+    else:
+        yield images
 
 
 def to_rgb(image: Image.Image | np.ndarray) -> Image.Image:

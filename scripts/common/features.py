@@ -26,6 +26,7 @@ from processing.catalogue.fingerprints import plot_keys, plot_settings, poster_k
 from processing.data.collation import MoviePairs, first_plots, image_batches
 from processing.pair_retrieval.hybrid_vectors import HybridVectors
 from processing.posterclip.ocr_text import compose_text
+from processing.posterclip.text_files import prompted
 
 BLOCK = 1024  # rows whose n-grams are dense at a time
 
@@ -65,10 +66,14 @@ class FeatureEncoder:
         return self._cached(self.model.vision_model, settings, poster_keys(movies), encode)
 
     def texts(self, texts: Sequence[str]) -> HybridVectors:
-        """Returns the features of texts: pooled features, and n-grams as the sparse part."""
+        """Returns the features of movies' titles and plots: pooled features, and n-grams as the sparse part."""
+        return self._texts(texts, self.processor.text_prompt)
+
+    def _texts(self, texts: Sequence[str], prompt: str) -> HybridVectors:
         if not texts:
             return HybridVectors(np.zeros((0, self._feature_size), np.float32), self._char_ngrams([]))
-        input_ids = self.processor(text=list(texts), padding=False)["input_ids"]
+        texts = prompted(list(texts), prompt)
+        input_ids = self.processor(text=texts, text_prompt="", padding=False)["input_ids"]
 
         def encode(rows: Sequence[int]) -> Tensor:
             tokens = [input_ids[row] for row in rows]
@@ -77,13 +82,14 @@ class FeatureEncoder:
         if self.cache == "none":
             pooled = encode(range(len(texts)))
         else:
-            settings = [self.model.config.text_pooling, plot_settings(self.processor)]
+            config = self.model.config
+            settings = [config.text_pooling, json.dumps(config.text_head), plot_settings(self.processor)]
             pooled = self._cached(self.model.text_model, settings, plot_keys(texts), encode)
         return HybridVectors(pooled.numpy(), self._char_ngrams(input_ids))
 
     def poster_texts(self, texts: Sequence[str]) -> HybridVectors:
         """Returns the features of posters' texts, as `texts` does, with zeros for a poster without text."""
-        features = self.texts(texts)
+        features = self._texts(texts, self.processor.poster_text_prompt)
         has_text = np.array([[bool(text)] for text in texts])
         return HybridVectors(features.dense * has_text, features.sparse)  # an empty text has no n-grams
 
@@ -212,7 +218,8 @@ def add_features(pairs: MoviePairs, trainer: PosterCLIPTrainer, processor: Poste
 def model_key(model: PosterCLIPModel, processor: PosterCLIPProcessor) -> str:
     """Returns a hash of all that an embedding depends on beside its poster or text: weights, pooling, processing."""
     config = model.config
-    settings = [config.vision_pooling, config.text_pooling, str(config.use_poster_text)]
+    settings = [config.vision_pooling, config.text_pooling, json.dumps(config.text_head), str(config.use_poster_text)]
+    settings += [processor.text_prompt, processor.poster_text_prompt]
     settings += [poster_settings(processor), plot_settings(processor)]
     digest = hashlib.sha256(json.dumps(settings).encode())
     add_weights(digest, model)

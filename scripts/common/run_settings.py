@@ -30,7 +30,15 @@ class ModelArguments:
     text_model_name_or_path: str | None = field(default=None, metadata={"help": "New model: the text encoder."})
     projection_dim: int | None = field(default=None, metadata={"help": "New model: the size of its embeddings."})
     vision_pooling: str | None = field(default=None, metadata={"help": "New model: auto, cls, mean or pooler."})
-    text_pooling: str | None = field(default=None, metadata={"help": "New model: auto, cls, mean or pooler."})
+    text_pooling: str | None = field(
+        default=None, metadata={"help": "New model: auto, mean, cls, max, lasttoken, weightedmean or pooler."}
+    )
+    text_prompt: str | None = field(
+        default=None, metadata={"help": "New model: is put before plots and titles, in place of the encoder's own."}
+    )
+    poster_text_prompt: str | None = field(
+        default=None, metadata={"help": "New model: is put before OCR texts, in place of the encoder's own."}
+    )
     loss: str | None = field(default=None, metadata={"help": "New model: contrastive or sigmoid."})
     logit_scale_init_value: float | None = field(default=None, metadata={"help": "New model: ln(1 / temperature)."})
     use_poster_text: bool | None = field(
@@ -68,7 +76,8 @@ class ModelArguments:
         from scripts.common.dry_run import dry_run
 
         fields = {name: getattr(self, name) for name in NEW_MODEL if getattr(self, name) is not None}
-        only_new = ("vision_model_name_or_path", "text_model_name_or_path", "whole_poster")
+        names = ("vision_model_name_or_path", "text_model_name_or_path")
+        only_new = (*names, "whole_poster", "text_prompt", "poster_text_prompt")
         if self.model_name_or_path:
             if given := [name for name in (*only_new, *fields) if getattr(self, name) is not None]:
                 raise ValueError(
@@ -77,14 +86,16 @@ class ModelArguments:
                 )
             model, processor = load_model(self.model_name_or_path)
         elif self.vision_model_name_or_path and self.text_model_name_or_path:
-            names = self.vision_model_name_or_path, self.text_model_name_or_path
-            model = PosterCLIPModel.from_vision_text_pretrained(*names, **fields)
+            encoders = self.vision_model_name_or_path, self.text_model_name_or_path
             processor = PosterCLIPProcessor.from_vision_text_pretrained(
-                *names,
+                *encoders,
                 self.max_length,
                 run_ocr=bool(self.use_poster_text),
                 whole_poster=bool(self.whole_poster),
+                text_prompt=self.text_prompt,
+                poster_text_prompt=self.poster_text_prompt,
             )
+            model = PosterCLIPModel.from_vision_text_pretrained(*encoders, prompt_ids=processor.prompt_ids, **fields)
         else:
             raise ValueError(
                 "Name a saved model (--model_name_or_path), or the two encoders of a new one "

@@ -50,6 +50,7 @@ REQUIREMENTS = (
     "numpy>=1.26,<3",
     "pillow>=11.3,<14",
     "safetensors>=0.8,<1",
+    "tokenizers>=0.23.3,<1",
     "torch>=2.6,<3",
     "transformers>=5.20,<6",
 )

@@ -130,8 +130,8 @@ class Matcher:
 
     def is_cut(self, plot: str) -> bool:
         """Returns whether a plot is longer than the model's limit of tokens."""
-        tokenizer = self.processor.tokenizer
-        return len(tokenizer(plot, truncation=False, verbose=False)["input_ids"]) > tokenizer.model_max_length
+        tokens = self.processor(text=[plot], truncation=False, verbose=False)["input_ids"][0]
+        return len(tokens) > self.processor.tokenizer.model_max_length
 
     def tag(self, poster: EncodedPoster, genres: str) -> list[tuple[str, float]]:
         """Returns genres, named with commas between them, with their zero-shot probabilities, best first.

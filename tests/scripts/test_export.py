@@ -15,12 +15,20 @@ from transformers import CLIPImageProcessor
 
 from modeling import PosterCLIPModel
 from modeling.inference.onnx_export import PARTS, export_onnx
+from processing import PosterCLIPProcessor
 from scripts import export, match_onnx
 from tests.elsewhere import run_without_clone
 from tests.tiny import tiny_batch, tiny_model, tiny_processor, tiny_words
 
 MATCH = Path(__file__).parents[2] / "scripts" / "match_onnx.py"
 PLOTS, POSTER_TEXT = ["A whale is hunted", "Shark", "A count leaves for London"], "Whale"
+
+
+def prompting_processor() -> PosterCLIPProcessor:
+    """One that pads on the left and has a prompt for each side."""
+    processor = tiny_processor(padding_side="left")
+    processor.text_prompt, processor.poster_text_prompt = "passage: ", "query: "
+    return processor
 
 
 @pytest.fixture(
@@ -32,8 +40,9 @@ def exported(request, tmp_path_factory):
     """The model, the folder of its export, and what the command printed."""
     vision, text, fields = request.param
     root, printed = tmp_path_factory.mktemp("root"), StringIO()
-    tiny_model(vision, text, **fields).save_pretrained(root / "model")
-    tiny_processor().save_pretrained(root / "model")
+    processor = prompting_processor()
+    tiny_model(vision, text, prompt_ids=processor.prompt_ids, **fields).save_pretrained(root / "model")
+    processor.save_pretrained(root / "model")
     with redirect_stdout(printed):
         export.main([str(root / "model"), "--output", str(root / "onnx")])
     return PosterCLIPModel.from_pretrained(root / "model").eval(), root / "onnx", printed.getvalue().splitlines()
@@ -82,7 +91,7 @@ def test_a_poster_is_matched_where_there_is_no_torch(exported, tmp_path):
     arguments = [str(folder), str(tmp_path / "poster.png"), *PLOTS, "--poster_text", POSTER_TEXT]
     lines = run_without_clone(tmp_path / "match.py", *arguments, cwd=tmp_path, cache=tmp_path / "cache").splitlines()
     with torch.no_grad():
-        batch = tiny_processor()(images=poster, text=PLOTS, poster_text=POSTER_TEXT, return_tensors="pt")
+        batch = prompting_processor()(images=poster, text=PLOTS, poster_text=POSTER_TEXT, return_tensors="pt")
         output = model(**batch)
     cosines = (output.text_embeds @ output.image_embeds[0]).tolist()
     expected = sorted(zip(cosines, PLOTS, strict=True), reverse=True)

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from transformers import Gemma3TextConfig, GPT2Config, Qwen3Config, SiglipTextConfig, T5Config, XLMRobertaConfig
 
 from modeling import PosterCLIPConfig
 from tests.tiny import TEXT, VISION
@@ -14,7 +15,7 @@ from tests.tiny import TEXT, VISION
         ({"projection_dim": "64"}, ["projection_dim"]),
         ({"loss": "triplet"}, ["loss", "contrastive", "sigmoid"]),
         ({"logit_scale_init_value": 9.0}, ["logit_scale_init_value", "ln 100"]),
-        ({"text_pooling": "last"}, ["text_pooling", "mean"]),
+        ({"text_pooling": "last"}, ["text_pooling", "lasttoken"]),
         (
             {"vision_config": {"model_type": "resnet"}, "vision_pooling": "cls"},
             ["vision_pooling", "resnet", "mean"],
@@ -37,6 +38,23 @@ def test_a_wrong_field_is_named_in_the_error(fields, names):
 )
 def test_a_vision_family_has_its_usual_pooling(family, pooling):
     assert PosterCLIPConfig(vision_config=VISION[family]).vision_pooling == pooling
+
+
+@pytest.mark.parametrize(
+    ("config", "pooling"),
+    [
+        (GPT2Config(), "lasttoken"),
+        (Qwen3Config(), "lasttoken"),
+        (Gemma3TextConfig(), "lasttoken"),
+        (Gemma3TextConfig(use_bidirectional_attention=True), "mean"),
+        (T5Config(), "mean"),
+        (XLMRobertaConfig(), "mean"),
+        (SiglipTextConfig(), "pooler"),
+    ],
+    ids=lambda value: getattr(value, "model_type", value),
+)
+def test_a_decoder_pools_its_last_token_and_other_text_encoders_do_not(config, pooling):
+    assert PosterCLIPConfig(text_config=config).text_pooling == pooling
 
 
 @pytest.mark.parametrize("family", TEXT)

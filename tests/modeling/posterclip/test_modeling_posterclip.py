@@ -163,8 +163,8 @@ def test_gradient_checkpointing_changes_nothing():
 
 
 def test_an_encoder_that_automodel_does_not_have_is_named():
-    config = PosterCLIPConfig(vision_config=VISION["vit"], text_config={"model_type": "siglip_text_model"})
-    with pytest.raises(ValueError, match="siglip_text_model"):
+    config = PosterCLIPConfig(vision_config=VISION["vit"], text_config={"model_type": "clvp_encoder"})
+    with pytest.raises(ValueError, match="clvp_encoder"):
         PosterCLIPModel(config)
 
 

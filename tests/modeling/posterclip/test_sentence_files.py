@@ -1,0 +1,187 @@
+"""A text encoder saved by sentence-transformers gives the features that sentence-transformers gives."""
+
+import json
+from copy import deepcopy
+
+import pytest
+import torch
+import transformers
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.base.modules import Dense, Normalize, Transformer
+from sentence_transformers.sentence_transformer.modules import Pooling
+
+from modeling import PosterCLIPModel
+from processing import PosterCLIPProcessor
+from tests.tiny import TEXT, VISION, tiny_processor
+
+SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+TOKENS = {"vocab_size": 64, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+DECODER = {**SIZES, **TOKENS, "num_key_value_heads": 1, "head_dim": 8}
+ENCODERS = {
+    **TEXT,
+    "xlm-roberta": transformers.XLMRobertaConfig(**SIZES, **TOKENS, max_position_embeddings=40),
+    "deberta-v2": transformers.DebertaV2Config(**SIZES, **TOKENS, relative_attention=True, pos_att_type=["p2c", "c2p"]),
+    "electra": transformers.ElectraConfig(**SIZES, **TOKENS, embedding_size=16),
+    "t5": transformers.T5Config(d_model=16, d_kv=8, d_ff=32, num_layers=2, num_heads=2, **TOKENS),
+    "qwen3": transformers.Qwen3Config(**DECODER),
+    "gemma3_text": transformers.Gemma3TextConfig(
+        **DECODER, use_bidirectional_attention=True, layer_types=["sliding_attention", "full_attention"]
+    ),
+    "mistral": transformers.MistralConfig(**DECODER),
+}
+DENSE = [("Dense", 24, "Tanh"), ("Dense", 12, "Identity"), ("Normalize",)]
+# Of each encoder: its pooling, the layers after it, the padding side, and the prompts of documents and queries.
+MADE = {
+    "bert": ("cls", [("Normalize",)], "right", "", "Represent this: "),
+    "mpnet": ("mean", [("Normalize",)], "right", "", ""),
+    "distilbert": ("max", [], "right", "", ""),
+    "roberta": ("weightedmean", DENSE, "right", "passage: ", "query: "),
+    "modernbert": ("cls", [("Normalize",)], "left", "passage: ", ""),
+    "xlm-roberta": ("mean", [("Normalize",)], "right", "passage: ", "query: "),
+    "deberta-v2": ("lasttoken", [], "right", "", ""),
+    "electra": ("mean", [("Dense", 8, "Tanh")], "right", "", "ask "),
+    "t5": ("mean", [("Dense", 24, "Identity"), ("Normalize",)], "right", "", ""),
+    "qwen3": ("lasttoken", [("Normalize",)], "left", "", "Instruct: find\nQuery:"),
+    "gemma3_text": ("mean", DENSE, "right", "title: none | text: ", "task: search | query: "),
+    "mistral": ("weightedmean", [], "left", "", ""),
+}
+PLOTS = ["A whale", "captain hunts the white whale", "b", "the shark of the sea", "Zoo of a"]
+LONG = "a whale of the sea " * 6  # is cut
+
+
+def make_encoder(
+    folder, family: str, pooling: str, layers=(), side: str = "right", document: str = "", query: str = ""
+):
+    """Saves a small encoder with random weights by sentence-transformers, and returns what it saved."""
+    torch.manual_seed(0)
+    config = deepcopy(ENCODERS[family])
+    config.max_position_embeddings = 80
+    made = getattr(transformers, "T5EncoderModel" if family == "t5" else "AutoModel")
+    made = made(config) if family == "t5" else made.from_config(config)
+    for weight in made.parameters():  # with the usual small ones, all texts would be alike
+        torch.nn.init.normal_(weight, std=0.3)
+    made.save_pretrained(folder)
+    tiny_processor(64, side).tokenizer.save_pretrained(folder)
+    modules, size = [Transformer(str(folder)), Pooling(16, pooling_mode=pooling)], 16
+    for name, *arguments in layers:
+        if name == "Dense":
+            modules.append(Dense(size, arguments[0], activation_function=getattr(torch.nn, arguments[1])()))
+            size = arguments[0]
+        else:
+            modules.append(Normalize())
+    model = SentenceTransformer(modules=modules, prompts={"document": document, "query": query}, device="cpu")
+    model.save_pretrained(str(folder))
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def vision(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vision")
+    transformers.AutoModel.from_config(VISION["vit"]).save_pretrained(folder)
+    tiny_processor().image_processor.save_pretrained(folder)
+    return folder
+
+
+def load(vision, text, **fields):
+    processor = PosterCLIPProcessor.from_vision_text_pretrained(str(vision), str(text), run_ocr=False)
+    fields = {"projection_dim": 8, "use_poster_text": True, "char_ngram_dim": 64, **fields}
+    model = PosterCLIPModel.from_vision_text_pretrained(
+        str(vision), str(text), prompt_ids=processor.prompt_ids, **fields
+    )
+    model.char_ngrams.fit(processor.tokenizer, PLOTS)
+    return model.eval(), processor
+
+
+@torch.no_grad()
+def features(model, processor, texts, side: str = "") -> tuple[torch.Tensor, torch.Tensor]:
+    """The encoder's features of texts, and their n-grams."""
+    inputs = processor(**{f"{side}text": texts}, return_tensors="pt")
+    inputs = {name.removeprefix(side): value for name, value in inputs.items()}
+    found = model.text_features(**inputs)
+    return found.split([model.text_projection.in_features, 64], dim=1)
+
+
+@pytest.mark.parametrize("family", MADE)
+def test_features_are_those_of_sentence_transformers(family, vision, tmp_path):
+    theirs = make_encoder(tmp_path, family, *MADE[family])
+    model, processor = load(vision, tmp_path)
+    assert processor.tokenizer.padding_side == MADE[family][2]
+    inputs = processor(text=PLOTS, text_prompt="", return_tensors="pt")
+    plain = model.char_ngrams(**inputs)
+    for side, encode in (("", theirs.encode_document), ("poster_", theirs.encode_query)):
+        expected = encode([*PLOTS, LONG], convert_to_tensor=True)
+        one_by_one = torch.cat([encode([text], convert_to_tensor=True) for text in PLOTS])
+        found, ngrams = features(model, processor, [*PLOTS, LONG], side)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+        alone = torch.cat([features(model, processor, [text], side)[0] for text in PLOTS])
+        torch.testing.assert_close(alone, one_by_one, atol=1e-5, rtol=0)
+        assert torch.equal(ngrams[:-1], plain)  # whatever the prompt
+    assert (torch.pdist(expected) > 1e-3).all()  # the texts are told apart
+    assert plain.any(1).sum() == len(PLOTS) - 1  # "b" is too short
+
+
+def test_a_saved_model_has_the_layers_and_the_prompts(vision, tmp_path):
+    make_encoder(tmp_path / "text", "gemma3_text", *MADE["gemma3_text"])
+    model, processor = load(vision, tmp_path / "text")
+    model.save_pretrained(tmp_path / "saved")
+    processor.save_pretrained(tmp_path / "saved")
+    again, reader = (kind.from_pretrained(tmp_path / "saved") for kind in (PosterCLIPModel, PosterCLIPProcessor))
+    assert (reader.text_prompt, reader.poster_text_prompt) == MADE["gemma3_text"][3:]
+    for side in ("", "poster_"):
+        for old, new in zip(
+            features(model, processor, PLOTS, side), features(again.eval(), reader, PLOTS, side), strict=True
+        ):
+            assert torch.equal(old, new)
+    theirs = SentenceTransformer(str(tmp_path / "saved"), trust_remote_code=True, device="cpu")
+    with torch.no_grad():
+        expected = model(**processor(text=PLOTS, return_tensors="pt")).text_embeds
+    torch.testing.assert_close(theirs.encode(PLOTS, convert_to_tensor=True), expected, atol=1e-6, rtol=0)
+
+
+def test_arguments_win_over_the_files(vision, tmp_path):
+    make_encoder(tmp_path, "bert", "cls", document="passage: ")
+    processor = PosterCLIPProcessor.from_vision_text_pretrained(str(vision), str(tmp_path), text_prompt="")
+    assert processor.text_prompt == ""
+    assert load(vision, tmp_path)[0].config.text_pooling == "cls"
+    assert load(vision, tmp_path, text_pooling="max")[0].config.text_pooling == "max"
+
+
+def test_the_older_form_of_the_pooling_file_is_read(vision, tmp_path):
+    make_encoder(tmp_path, "bert", "mean")
+    old = {"word_embedding_dimension": 16, "pooling_mode_cls_token": False, "pooling_mode_lasttoken": True}
+    (tmp_path / "1_Pooling/config.json").write_text(json.dumps(old))
+    assert load(vision, tmp_path)[0].config.text_pooling == "lasttoken"
+
+
+def test_the_length_and_the_case_of_the_files_hold(vision, tmp_path):
+    make_encoder(tmp_path, "bert", "mean")
+    (tmp_path / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 7, "do_lower_case": True}))
+    tokenizer = load(vision, tmp_path)[1].tokenizer
+    assert tokenizer.model_max_length == 7
+    assert tokenizer("ABC")["input_ids"] == tokenizer("abc")["input_ids"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda modules: [*modules, {"path": "2_CNN", "type": "sentence_transformers.models.CNN"}],
+            "2_CNN.*models.CNN",
+        ),
+        (lambda modules: [{**modules[0], "type": "custom_st.Transformer"}, *modules[1:]], "custom_st.Transformer"),
+        (lambda modules: [{**modules[0], "path": "0_BERT"}, *modules[1:]], "0_BERT"),
+    ],
+)
+def test_a_module_that_is_not_known_is_refused_by_name(change, words, vision, tmp_path):
+    make_encoder(tmp_path, "bert", "mean")
+    modules = json.loads((tmp_path / "modules.json").read_text())
+    (tmp_path / "modules.json").write_text(json.dumps(change(modules)))
+    with pytest.raises(ValueError, match=words):
+        load(vision, tmp_path)
+
+
+@pytest.mark.parametrize("pooling", ["mean_sqrt_len_tokens", ("cls", "mean")])
+def test_a_pooling_that_is_not_known_is_refused_by_name(pooling, vision, tmp_path):
+    make_encoder(tmp_path, "bert", pooling)
+    with pytest.raises(ValueError, match="no pooling"):
+        load(vision, tmp_path)
