@@ -63,6 +63,8 @@ def _values(matching: Matching) -> Iterator[tuple[str, Mapping[str, Any]]]:
             for kind, words in kinds.items():
                 if accepted[kind]["share"] is not None:
                     yield f"{TABLES[name]}: {words} at {float(asked):.0%}", accepted[kind]
+            could = found["coverage"][asked]
+            yield f"{TABLES[name]}: could be answered at {float(asked):.0%}", {"share": could["coverage"], **could}
         yield f"{TABLES[name]}: calibration error", {"share": found["calibration"]["error"], "interval": None}
 
 

@@ -93,6 +93,22 @@ def test_what_is_known_tells_reports_and_names_apart(reader, titled, tmp_path):
     assert found["models"] == [f"{reader} (one plot)", f"{reader} (titles and all plots, first stage)"]
 
 
+def test_two_models_that_match_are_compared_by_what_they_accept(reader, titled, tmp_path, capsys):
+    add_second_stage(reader)
+    evaluate.main([reader, reader, "--catalogue", str(titled), "--page", "False", *USED, "--output", str(tmp_path)])
+    printed = capsys.readouterr().out.split("Matching with a confidence")[1]
+    for words in ("found one to one", "complete table: could be answered at 95%", "calibration error"):
+        assert words in printed
+
+
+def test_a_report_with_other_titles_is_not_compared(reader, titled, tmp_path):
+    flags = ["--catalogue", str(titled), "--page", "False", *USED]
+    evaluate.main([reader, *flags])
+    change_rows(titled, lambda row: {"title": f"{row['title']} II"})
+    with pytest.raises(SystemExit, match=r"report-test is an evaluation with other titles than those of test of"):
+        evaluate.main([f"{reader}/report-test", reader, *flags, "--output", str(tmp_path / "both")])
+
+
 def test_a_report_of_before_titles_could_be_used_is_one_of_one_plot(reader, titled, tmp_path):
     flags = ["--catalogue", str(titled), "--page", "False"]
     evaluate.main([reader, *flags])

@@ -150,11 +150,14 @@ def reader(folder, movies, encoders) -> Path:
 
 def test_a_model_that_reads_posters_finds_movies_it_has_not_seen(reader, movies, encoders):
     evaluate.main([str(reader), *movies[:-2], "--split", "test", "--feature_cache", encoders[-1]])
-    metrics = json.loads((reader / "report-test" / "results.json").read_text())["metrics"]
+    results = json.loads((reader / "report-test" / "results.json").read_text())
+    metrics, most_known = results["metrics"], results["known"][0]
+    assert most_known["titles"] == "use" and most_known["both_stages"]
     assert (reader / "report-test" / "index.html").stat().st_size < 10_000_000
     for direction in ("image_to_text", "text_to_image"):
         assert metrics[direction]["R@1"] > 0.15
         assert metrics[direction]["R@10"] > 0.28
+        assert most_known["metrics"][direction]["R@1"] > 0.7
 
 
 def test_scans_under_meaningless_names_find_their_movies_in_a_table(reader, movies, tmp_path):

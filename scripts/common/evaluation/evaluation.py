@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from datasets import Dataset
 
 from processing.catalogue.catalogue import Catalogue
-from processing.catalogue.fingerprints import fingerprint
+from processing.catalogue.fingerprints import fingerprint, titles_fingerprint
 from processing.evaluation.intervals import paired_differences
 from processing.evaluation.retrieval import PoolResult
 from processing.pair_retrieval.ranking import DIRECTIONS
@@ -47,8 +47,13 @@ class Evaluation:
         results = read_evaluation(folder / RESULTS)
         split = results["split"]
         catalogue = catalogue.with_validation() if split == "validation" else catalogue
-        if fingerprint(catalogue.movies([split])) != results["data_fingerprint"][split]:
+        movies = catalogue.movies([split])
+        if fingerprint(movies) != results["data_fingerprint"][split]:
             raise ValueError(f"{folder} is an evaluation of other movies than {split} of {catalogue.source}.")
+        if results["titles"] == "use" and titles_fingerprint(movies) != results["titles_fingerprint"]:
+            raise ValueError(
+                f"{folder} is an evaluation with other titles than those of {split} of {catalogue.source}."
+            )
         try:
             pool = PoolResult.from_rows(pq.read_table(folder / RANKS).to_pylist())
             metrics = pool.summary()

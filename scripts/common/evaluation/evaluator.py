@@ -8,7 +8,7 @@ from datasets import concatenate_datasets
 from numpy.typing import NDArray
 
 from processing.catalogue.catalogue import Catalogue
-from processing.catalogue.fingerprints import fingerprint, poster_text_fingerprint
+from processing.catalogue.fingerprints import fingerprint, poster_text_fingerprint, titles_fingerprint
 from processing.data.masking import with_masked_titles
 from processing.data.text_removal import with_poster_text_removed
 from processing.evaluation.groups import group_metrics
@@ -129,6 +129,7 @@ class Evaluator:
             **self.description(),
             "seed": 0,  # of the intervals
             "catalogue": self.catalogue.report(),
+            "titles_fingerprint": titles_fingerprint(self.movies) if options.titles == "use" else None,
             "poster_text_fingerprint": self.poster_text,
             "training": reported(self.record),
             "trained_movies": self.trained_movies,
