@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from processing.evaluation.retrieval import PoolResult, evaluate_pool
-from processing.matching.candidates import CANDIDATES, Movies, Posters
+from processing.evaluation.retrieval import evaluate_pool
+from processing.matching.candidates import Movies, Posters, candidate_pairs
 from processing.matching.confidence import Confidence
 from processing.matching.logistic import LogisticModel
 from processing.matching.pair_features import PAIR_FEATURES
@@ -35,24 +35,22 @@ def both(sides) -> BothStages:
     return both_stages(second_stage(similarity=5.0, title_as_lines=5.0), *sides, np.arange(COUNT))
 
 
-def ranks_by_hand(both: BothStages, sides: tuple[Posters, Movies]) -> PoolResult:
-    """The ranks in a whole matrix in which the candidates stand above all others."""
+def test_its_ranks_are_those_of_the_whole_matrix(both, sides):
+    """A matrix in which the candidates stand above all others, ranked by hand; beyond them ranks are a bound."""
     posters, movies = sides
     similarities = posters.embeddings.to_array().astype(np.float64) @ movies.embeddings.to_array().T.astype(np.float64)
     rows, columns = (grid.ravel() for grid in np.indices(similarities.shape))
     scores = both.stage.scores(posters, movies, rows, columns).reshape(similarities.shape)
-    ranks = []
-    for first, second in ((similarities, scores), (similarities.T, scores.T)):
-        chosen = np.argsort(np.argsort(-first, axis=1), axis=1) < CANDIDATES
-        order = np.where(chosen, second, first - 1000)
-        ranks.append((order >= order.diagonal()[:, None]).sum(1))
-    return PoolResult(np.arange(COUNT), np.arange(COUNT), *ranks)
-
-
-def test_its_ranks_are_those_of_the_whole_matrix(both, sides):
-    expected = ranks_by_hand(both, sides)
-    assert both.ranks.image_to_text.tolist() == expected.image_to_text.tolist()
-    assert both.ranks.text_to_image.tolist() == expected.text_to_image.tolist()
+    for first, second, pairs, ranks in (
+        (similarities, scores, candidate_pairs(posters, movies), both.ranks.image_to_text),
+        (similarities.T, scores.T, candidate_pairs(movies, posters), both.ranks.text_to_image),
+    ):
+        order = first - 1000
+        order[pairs] = second[pairs]
+        expected = (order >= order.diagonal()[:, None]).sum(1)
+        found = order.diagonal() > -900
+        assert found.sum() > COUNT / 2
+        assert ranks[found].tolist() == expected[found].tolist() and (ranks[~found] >= expected[~found]).all()
 
 
 def test_the_best_movies_come_first(both):
