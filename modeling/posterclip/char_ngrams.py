@@ -102,13 +102,33 @@ class CharNgrams(nn.Module):
         """
         for prompt in self.prompts:
             attention_mask = without_prompt(input_ids, attention_mask, prompt)
-        hashes, valid = self._ngrams(input_ids, attention_mask)
+        entries, values = self._entries(*self._ngrams(input_ids, attention_mask))
+        return values.new_zeros(len(input_ids), self.dim).scatter_add_(1, entries, values)
+
+    def spelled(self, input_ids: Tensor) -> list[tuple[str, int, float]]:
+        """Returns the n-grams of a text: how each is spelled, its entry of an embedding, and what it adds there.
+
+        Args:
+            input_ids: (tokens,).
+        """
+        windows, valid = self._windows(input_ids[None], None)
+        entries, values = self._entries(_window_hashes(windows), valid)
+        letters = torch.stack(windows, dim=-1) % UNSPACED
+        found = zip(letters[valid].tolist(), entries[valid].tolist(), values[valid].tolist(), strict=True)
+        return [("".join(map(chr, ngram)), entry, value) for ngram, entry, value in found]
+
+    def _entries(self, hashes: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the entry of each n-gram, and what it adds there: its weight with its sign."""
         signs = 1 - 2 * (hashes * 2246822519 % 2**32 >> 31)
-        values = self.weight[hashes] * signs * valid
-        return values.new_zeros(len(input_ids), self.dim).scatter_add_(1, _hash(hashes) % self.dim, values)
+        return _hash(hashes) % self.dim, self.weight[hashes] * signs * valid
 
     def _ngrams(self, input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Returns the hashes of all windows of 4 characters, and which windows are n-grams, both (texts, windows)."""
+        windows, valid = self._windows(input_ids, attention_mask)
+        return _window_hashes(windows), valid
+
+    def _windows(self, input_ids: Tensor, attention_mask: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Returns the 4 characters of all windows, and which windows are n-grams, (texts, windows) each."""
         characters = nn.functional.pad(self._characters(input_ids, attention_mask), (1, GRAM))
         windows = torch.where(characters == 0, SPACE, characters).unfold(1, GRAM, 1)
         before, first, second, after = windows.unbind(-1)
@@ -116,10 +136,7 @@ class CharNgrams(nn.Module):
         valid = (first != SPACE) & (second != SPACE) & (unspaced[..., 1] == unspaced[..., 2])
         before = torch.where(unspaced[..., 0] | unspaced[..., 1], SPACE, before)
         after = torch.where(unspaced[..., 2] | unspaced[..., 3], SPACE, after)
-        hashes = before
-        for character in (first, second, after):
-            hashes = (hashes * 31337 + character) % (2**31 - 1)
-        return _hash(hashes) % HASHES, valid
+        return (before, first, second, after), valid
 
     def _characters(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         """Returns the code points of texts after folding, (texts, up to tokens x TOKEN_BYTES), padded with zeros."""
@@ -160,6 +177,14 @@ def without_prompt(input_ids: Tensor, attention_mask: Tensor | None, prompt: Seq
     leading = (mask != 0) & (places < len(prompt))
     begins = (places[:, -1:] >= len(prompt) - 1) & ((input_ids == expected) | ~leading).all(1, keepdim=True)
     return mask * ~(leading & begins)
+
+
+def _window_hashes(windows: tuple[Tensor, ...]) -> Tensor:
+    """Returns the hash of each window, (texts, windows)."""
+    hashes = windows[0]
+    for character in windows[1:]:
+        hashes = (hashes * 31337 + character) % (2**31 - 1)
+    return _hash(hashes) % HASHES
 
 
 def _packed(values: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from transformers import initialization as init
 from .char_ngrams import CharNgrams
 from .configuration_posterclip import PosterCLIPConfig
 from .encoders import encoder_config, is_frozen, load_encoder
+from .explanation import Explains
 from .sentence_files import sentence_embedding
 from .weights import check_finite, check_loading
 
@@ -19,8 +20,8 @@ from .weights import check_finite, check_loading
 CHAR_NGRAM_WEIGHT = 1.2
 
 
-class PosterCLIPPreTrainedModel(PreTrainedModel):
-    """The part of a `PosterCLIPModel` that transformers calls and that computes nothing of its own."""
+class PosterCLIPPreTrainedModel(Explains, PreTrainedModel):
+    """The part of a `PosterCLIPModel` that transformers calls and that computes no embedding of its own."""
 
     config_class = PosterCLIPConfig
     config: PosterCLIPConfig

@@ -96,7 +96,7 @@ def _text(path: Path, warnings: list[str] | None = None) -> str:
             return content.removeprefix(mark).decode(encoding, errors="replace")
     marked = content.startswith(b"\xef\xbb\xbf")
     text = content.decode("utf-8-sig", errors="surrogateescape")
-    special = {character for character in text if ord(character) > 127}
+    special = {character for character in set(text) if ord(character) > 127}
     readable = marked or not special or any(not "\udc80" <= character <= "\udcff" for character in special)
     if warnings is not None and not readable:
         warnings.append(f"{path.name} is not UTF-8: it was read as Windows-1252 (check the accents in its titles)")

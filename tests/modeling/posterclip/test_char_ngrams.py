@@ -203,3 +203,14 @@ def test_a_fitted_module_is_saved_and_does_not_train(tmp_path):
     loaded = PosterCLIPModel.from_pretrained(tmp_path)
     for name, value in model.char_ngrams.state_dict().items():
         assert torch.equal(loaded.char_ngrams.state_dict()[name], value)
+
+
+def test_spelled_n_grams_add_up_to_the_embedding():
+    ngrams, tokenizer = CharNgrams(64, 512), tiny_processor().tokenizer
+    ngrams.fit(tokenizer, ["moby dick", "jaws"])
+    ids = torch.tensor(tokenizer("Moby")["input_ids"])
+    expected, found = ngrams(ids[None])[0], torch.zeros(512)
+    for _, entry, value in ngrams.spelled(ids):
+        found[entry] += value
+    torch.testing.assert_close(found, expected)
+    assert [spelling for spelling, *_ in ngrams.spelled(ids)] == [" mob", "moby", "oby "]
