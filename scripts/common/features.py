@@ -28,7 +28,7 @@ from processing.pair_retrieval.hybrid_vectors import HybridVectors
 from processing.posterclip.ocr_text import compose_text
 from processing.posterclip.text_files import prompted
 
-BLOCK = 1024  # rows whose n-grams are dense at a time
+BLOCK = 1024  # texts that are tokenized at a time, and rows whose n-grams are dense
 
 
 @dataclass
@@ -73,7 +73,10 @@ class FeatureEncoder:
         if not texts:
             return HybridVectors(np.zeros((0, self._feature_size), np.float32), self._char_ngrams([]))
         texts = prompted(list(texts), prompt)
-        input_ids = self.processor(text=texts, text_prompt="", padding=False)["input_ids"]
+        input_ids: list[list[int]] = []
+        for start in range(0, len(texts), BLOCK):  # a tokenizer takes some kilobytes a text until it is done
+            part = texts[start : start + BLOCK]
+            input_ids += self.processor(text=part, text_prompt="", padding=False)["input_ids"]
 
         def encode(rows: Sequence[int]) -> Tensor:
             tokens = [input_ids[row] for row in rows]

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from datasets import Dataset, Features, Image, List, Value
+from datasets import Dataset, Features, Image, List, Value, concatenate_datasets
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 
@@ -202,7 +202,9 @@ class Matcher:
         if not readable:
             return None
         images = posters.select_columns("image").cast_column("image", Image())
-        chosen = images.select(readable).add_column("poster_text", [lines[row] for row in readable], feature=LINES)
+        # Not by add_column, which hashes all the lines for the cache of datasets.
+        texts = Dataset.from_dict({"poster_text": [lines[row] for row in readable]}, Features({"poster_text": LINES}))
+        chosen = concatenate_datasets([images.select(readable), texts], axis=1)
         try:
             return embed_posters(self.encoder, chosen)
         except Exception:  # what a decoder meets in broken bytes is anything
@@ -234,6 +236,8 @@ class Matcher:
         calibrated = stage and (stage.one_to_one_confidence if exclusive else stage.confidence)
         probabilities = calibrated.probabilities(best, second) if calibrated else None
         decided = statuses(probabilities, np.array([len(pairs) > 0 for pairs in ranked]), precision)
+        shown = [name for name in ("id", "title", "year") if name in table.column_names]
+        listed = table.select_columns(shown).to_list()
         answers = []
         for row, pairs in enumerate(ranked):
             confidences: Sequence[float | None] = [None] * len(pairs)
@@ -241,7 +245,7 @@ class Matcher:
                 confidences = _shared(scores[pairs], probabilities.right[row], probabilities.in_table[row])
             candidates = []
             for pair, confidence in list(zip(pairs, confidences, strict=True))[:SHOWN]:
-                movie = table[int(columns[pair])]
+                movie = listed[columns[pair]]
                 candidates.append(
                     {
                         **{"id": str(movie["id"]), "title": movie.get("title") or "", "year": movie.get("year")},
