@@ -35,6 +35,8 @@ def main(arguments: list[str] | None = None) -> None:
             raise ValueError("output: name a folder.")
         model, processor = load_model(named.model)
         pixels = processor.image_processor(Image.new("RGB", (64, 64)), return_tensors="pt")["pixel_values"]
+        if pixels.ndim != 4:
+            raise ValueError(f"{named.model}: its image encoder takes patches of each poster's own shape, not pixels.")
         differences = export_onnx(model.float(), folder, tuple(pixels.shape[-2:]))
         processor.save_pretrained(folder)
         shutil.copy(onnx_pixels.__file__, folder)

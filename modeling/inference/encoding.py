@@ -1,6 +1,6 @@
 """Encodes many posters and texts in batches, without gradients."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -14,19 +14,22 @@ Autocast = Callable[[], AbstractContextManager[Any]]
 
 
 @torch.no_grad()
-def encode_images(model: PosterCLIPModel, batches: Iterable[Tensor], autocast: Autocast = nullcontext) -> Tensor:
+def encode_images(
+    model: PosterCLIPModel, batches: Iterable[Mapping[str, Tensor]], autocast: Autocast = nullcontext
+) -> Tensor:
     """Returns the pooled image features of posters, (posters, feature), float32 on the CPU.
 
     Args:
         model: runs in eval; its mode is restored afterwards.
-        batches: `pixel_values`, (batch, 3, height, width) each.
+        batches: the arguments of `PosterCLIPModel.vision_features`, of each batch.
         autocast: a context for the encoder.
     """
     features = []
     with _evaluating(model):
-        for pixel_values in tqdm(batches, desc="Encoding posters", unit="batch"):
+        for batch in tqdm(batches, desc="Encoding posters", unit="batch"):
+            inputs = {name: values.to(model.device) for name, values in batch.items()}
             with autocast():
-                features.append(model.vision_features(pixel_values.to(model.device)).float().cpu())
+                features.append(model.vision_features(**inputs).float().cpu())
     return torch.cat(features)
 
 

@@ -23,14 +23,22 @@ from .sentence_posterclip import SentencePosterCLIP
 # supports, and decoders the last token, the only one that attends to all.
 _VISION_POOLINGS: dict[str, tuple[str, ...]] = {
     "vit": ("cls", "mean", "pooler"),
+    "deit": ("cls", "mean", "pooler"),
     "dinov2": ("cls", "mean"),
+    "dinov2_with_registers": ("cls", "mean"),
+    "dinov3_vit": ("cls", "mean"),
+    "dinov3_convnext": ("pooler", "mean"),
     "clip_vision_model": ("pooler", "cls", "mean"),
     "metaclip_2_vision_model": ("pooler", "cls", "mean"),
     "siglip_vision_model": ("pooler", "mean"),
+    "siglip2_vision_model": ("pooler", "mean"),
     "swin": ("pooler", "mean"),
     "resnet": ("pooler", "mean"),
     "efficientnet": ("pooler", "mean"),
     "convnext": ("pooler", "mean"),
+    "convnextv2": ("pooler", "mean"),
+    "mobilenet_v2": ("pooler", "mean"),
+    "swinv2": ("pooler", "mean"),
 }
 _TEXT_POOLINGS: dict[str, tuple[str, ...]] = {
     "bert": (*POOLINGS, "pooler"),

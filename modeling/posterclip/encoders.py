@@ -141,7 +141,7 @@ def load_encoder(
         raise ValueError(f"{name_or_path} has no pooling head ({listed(sorted(missing))}): use another pooling.")
     check_loading(name_or_path, {**loading, "missing_keys": missing}, allowed={"unexpected"})
     if head:
-        encoder.add_module("sentence_head", build_head(head))
+        encoder.add_module("sentence_head", build_head(head).train(encoder.training))
         encoder.get_submodule("sentence_head").load_state_dict(head_weights or {})
     check_finite(name_or_path, encoder.state_dict())
     return encoder
@@ -171,11 +171,22 @@ def feature_size(config: PreTrainedConfig, head: Sequence[Mapping[str, Any]] = (
     for name in ("hidden_size", "hidden_dim"):
         if isinstance(getattr(config, name, None), int):
             return getattr(config, name)
-    if getattr(config, "hidden_sizes", None):
+    if getattr(config, "hidden_sizes", None) and not hasattr(config, "neck_hidden_sizes"):
         return config.hidden_sizes[-1]
-    raise ValueError(
-        f"{config.model_type!r} has no hidden_size, hidden_dim or hidden_sizes, so its features cannot be projected."
-    )
+    return _measured_size(config)
+
+
+def _measured_size(config: PreTrainedConfig) -> int:
+    """Returns the dimension of an image encoder's feature by a forward pass without values."""
+    size = getattr(config, "image_size", 224)
+    height, width = (size, size) if isinstance(size, int) else size
+    try:
+        with torch.device("meta"):
+            encoder = build_encoder(config, "mean").eval()
+            hidden = encoder(pixel_values=torch.zeros(1, 3, height, width)).last_hidden_state
+    except (AttributeError, TypeError, RuntimeError) as error:
+        raise ValueError(f"The dimension of the features of {config.model_type!r} is not known: {error}") from error
+    return hidden.shape[1] if hidden.ndim == 4 else hidden.shape[-1]
 
 
 def text_inputs(config: PreTrainedConfig, input_ids: Tensor, attention_mask: Tensor | None) -> dict[str, Tensor | None]:
@@ -228,6 +239,18 @@ def with_pooler_output(outputs: ModelOutput, pooler_output: Tensor) -> BaseModel
         hidden_states=outputs.get("hidden_states"),
         attentions=outputs.get("attentions"),
     )
+
+
+def pool_image(
+    outputs: ModelOutput, pooling: str, config: PreTrainedConfig, attention_mask: Tensor | None = None
+) -> Tensor:
+    """Returns `pool` of an image encoder's output; of one with register tokens, the mean is over its patches alone.
+
+    Registers (Darcet et al. 2023, arXiv:2309.16588) lie between the class token and the patches.
+    """
+    if pooling == "mean" and hasattr(config, "num_register_tokens"):
+        outputs = ModelOutput(last_hidden_state=outputs["last_hidden_state"][:, 1 + config.num_register_tokens :])
+    return pool(outputs, pooling, attention_mask)
 
 
 def layer_groups(encoder: PreTrainedModel) -> list[list[nn.Parameter]]:

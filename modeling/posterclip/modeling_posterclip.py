@@ -9,7 +9,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling, ModelOutpu
 
 from .char_ngrams import CharNgrams
 from .configuration_posterclip import PosterCLIPConfig
-from .encoders import build_encoder, feature_size, pool, text_inputs, with_pooler_output
+from .encoders import build_encoder, feature_size, pool, pool_image, text_inputs, with_pooler_output
 from .losses import Gather, Targets, contrastive_loss, own_alone, sigmoid_loss
 from .outputs_posterclip import PosterCLIPOutput
 from .pretrained_posterclip import CHAR_NGRAM_WEIGHT, PosterCLIPPreTrainedModel
@@ -52,9 +52,9 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
         """Returns the plot encoder's token embeddings."""
         return self.text_model.get_input_embeddings()
 
-    def vision_features(self, pixel_values: Tensor) -> Tensor:
-        """Returns pooled features of posters, (posters, feature)."""
-        return pool(self._encode_images(pixel_values), self.config.vision_pooling)
+    def vision_features(self, pixel_values: Tensor, **patches: Tensor) -> Tensor:
+        """Returns pooled features of posters, (posters, feature); for `patches` see `forward`."""
+        return self._pool_images(self._encode_images(pixel_values, **patches), **patches)
 
     def text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Returns pooled features of texts and their n-gram embeddings, (texts, feature + char_ngram_dim).
@@ -91,7 +91,7 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
         outputs, text = self._encode_images(pixel_values, **kwargs), None
         if poster_input_ids is not None and self.config.use_poster_text:
             text = self.text_features(poster_input_ids, poster_attention_mask)
-        return with_pooler_output(outputs, self.embed_posters(pool(outputs, self.config.vision_pooling), text))
+        return with_pooler_output(outputs, self.embed_posters(self._pool_images(outputs, **kwargs), text))
 
     def get_text_features(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, **kwargs: Any
@@ -103,6 +103,9 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
 
     def _encode_images(self, pixel_values: Tensor, **kwargs: Any) -> ModelOutput:
         return self.vision_model(pixel_values=pixel_values.to(self.dtype), return_dict=True, **kwargs)
+
+    def _pool_images(self, outputs: ModelOutput, pixel_attention_mask: Tensor | None = None, **_: Any) -> Tensor:
+        return pool_image(outputs, self.config.vision_pooling, self.config.vision_config, pixel_attention_mask)
 
     def _encode_texts(self, input_ids: Tensor, attention_mask: Tensor | None, **kwargs: Any) -> ModelOutput:
         inputs = text_inputs(self.config.text_config, input_ids, attention_mask)
@@ -121,6 +124,8 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
         poster_attention_mask: Tensor | None = None,
         title_input_ids: Tensor | None = None,
         title_attention_mask: Tensor | None = None,
+        pixel_attention_mask: Tensor | None = None,
+        spatial_shapes: Tensor | None = None,
         image_features: Tensor | None = None,
         text_features: Tensor | None = None,
         poster_text_features: Tensor | None = None,
@@ -133,13 +138,16 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
         """Embeds posters, plots or both; with both, scores every poster against every plot.
 
         Args:
-            pixel_values: (posters, 3, height, width).
+            pixel_values: (posters, 3, height, width); for an encoder of patches (SigLIP 2 NaFlex), (posters, patches,
+                values of a patch).
             input_ids: (plots, tokens).
             attention_mask: (plots, tokens), 0 where a token is padding.
             poster_input_ids: (posters, tokens), the posters' own texts; only used together with the posters.
             poster_attention_mask: (posters, tokens), 0 where a token is padding and in the whole row of an empty text.
             title_input_ids: (plots, tokens), a title of each plot's movie; only used together with the plots.
             title_attention_mask: (plots, tokens), 0 where a token is padding and in the whole row of an empty title.
+            pixel_attention_mask: (posters, patches), 0 where a patch is padding.
+            spatial_shapes: (posters, 2), the rows and columns of patches of each poster.
             image_features: (posters, feature), from `vision_features`, instead of `pixel_values`.
             text_features: (plots, feature), from `text_features`, instead of `input_ids`.
             poster_text_features: (posters, feature), from `text_features`, instead of `poster_input_ids`.
@@ -151,7 +159,9 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
             return_dict: False gives a tuple without the fields that are None.
         """
         if image_features is None and pixel_values is not None:
-            image_features = self.vision_features(pixel_values)
+            patches = {"pixel_attention_mask": pixel_attention_mask, "spatial_shapes": spatial_shapes}
+            given = {name: value for name, value in patches.items() if value is not None}
+            image_features = self.vision_features(pixel_values, **given)
         if text_features is None and input_ids is not None:
             text_features = self.text_features(input_ids, attention_mask)
         if poster_text_features is None and poster_input_ids is not None and self.config.use_poster_text:

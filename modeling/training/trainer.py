@@ -25,6 +25,7 @@ from .parameter_groups import decay_parameter_names, split_by_depth
 from .samplers import EpochCallback, LengthGroupedSampler
 
 ADAPTER_FOLDER = "adapter"  # in a checkpoint of a model with LoRA, beside the merged weights
+POSTERS = ("pixels", "pixel_values", "pixel_attention_mask", "spatial_shapes")  # in a batch
 TEXTS = ("", "poster_", "title_")  # prefixes of the inputs of the text encoder
 FROZEN_BATCH_SIZE = 256  # rows per forward pass of a frozen encoder
 
@@ -71,9 +72,7 @@ class PosterCLIPTrainer(Trainer):
     ) -> None:
         check_arguments(args, chunk_size, layer_decay, genre_weight)
         super().__init__(model, args, *rest, **kwargs)
-        self.chunk_size = chunk_size
-        self.layer_decay = layer_decay
-        self.genre_weight = genre_weight
+        self.chunk_size, self.layer_decay, self.genre_weight = chunk_size, layer_decay, genre_weight
         self.add_callback(EpochCallback)
 
     def get_train_dataloader(self) -> DataLoader:
@@ -183,16 +182,15 @@ class PosterCLIPTrainer(Trainer):
         """Returns the batch on the device, with features in place of the inputs of frozen encoders."""
         inputs, model = super()._prepare_inputs(inputs), self.clip
         with torch.no_grad(), self.compute_loss_context_manager():
-            if is_frozen(model.vision_model) and inputs.keys() & {"pixels", "pixel_values"}:
-                name = "pixels" if "pixels" in inputs else "pixel_values"
-                parts = [self._model_inputs({name: rows}) for rows in inputs.pop(name).split(FROZEN_BATCH_SIZE)]
+            if is_frozen(model.vision_model) and (names := [name for name in POSTERS if name in inputs]):
+                rows = zip(*(inputs.pop(name).split(FROZEN_BATCH_SIZE) for name in names), strict=True)
+                parts = (self._model_inputs(dict(zip(names, part, strict=True))) for part in rows)
                 inputs["image_features"] = torch.cat([model.vision_features(**part) for part in parts])
-            if is_frozen(model.text_model):
-                for prefix in TEXTS:
-                    if f"{prefix}input_ids" in inputs:
-                        texts = inputs.pop(f"{prefix}input_ids"), inputs.pop(f"{prefix}attention_mask")
-                        rows = zip(*(part.split(FROZEN_BATCH_SIZE) for part in texts), strict=True)
-                        inputs[f"{prefix}text_features"] = torch.cat([model.text_features(*part) for part in rows])
+            for prefix in TEXTS if is_frozen(model.text_model) else ():
+                if f"{prefix}input_ids" in inputs:
+                    texts = inputs.pop(f"{prefix}input_ids"), inputs.pop(f"{prefix}attention_mask")
+                    rows = zip(*(part.split(FROZEN_BATCH_SIZE) for part in texts), strict=True)
+                    inputs[f"{prefix}text_features"] = torch.cat([model.text_features(*part) for part in rows])
         return inputs
 
     def _model_inputs(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:

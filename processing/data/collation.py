@@ -17,7 +17,7 @@ from processing.posterclip.processing_posterclip import PosterCLIPProcessor
 from processing.posterclip.rgb import to_rgb
 
 from .masking import masked_names
-from .pixels import PosterPixels
+from .pixels import POSTER_INPUTS, PosterPixels
 from .titles import all_titles, draw_title
 from .transforms import augment
 
@@ -169,7 +169,7 @@ class MoviePairs(TorchDataset):
             image = to_rgb(self.movies[index]["image"])
             if self.augment:
                 image = augment(image, random.Random(f"{self.seed}-{self.epoch}-{index}-augment"))
-            pair["pixels"] = self.pixels(image)
+            pair.update(self.pixels(image))
         else:
             raise ValueError("Posters need a processor, or image_features in their place.")
         if self.text_features is None:
@@ -260,7 +260,7 @@ class PairCollator:
                 texts: dict[str, Any] = {name: [pair[name] for pair in pairs]}
                 batch.update(self.processor(**texts, return_tensors="pt"))
         features = ("image_features", "text_features", "poster_text_features", "title_text_features")
-        for name in ("pixels", *features, "genres"):
+        for name in ("pixels", *POSTER_INPUTS, *features, "genres"):
             if name in pairs[0]:
                 batch[name] = torch.stack([pair[name] for pair in pairs])
         batch["positive_ids"] = torch.tensor([pair["positive_id"] for pair in pairs])
@@ -272,18 +272,18 @@ def first_plots(movies: Dataset) -> list[list[str]]:
     return [plots[:1] for plots in movies["plots"]]
 
 
-def image_batches(movies: Dataset, processor: PosterCLIPProcessor, batch_size: int = 32) -> Iterator[Tensor]:
-    """Yields the `pixel_values` of every poster of a dataset in its order, (batch, 3, height, width) each.
+def image_batches(movies: Dataset, processor: PosterCLIPProcessor, batch_size: int = 32) -> Iterator[dict[str, Tensor]]:
+    """Yields the model inputs of every poster of a dataset in its order, `pixel_values` and what belongs to them.
 
     Posters are decoded and resized by threads, one batch ahead of the one that is encoded.
     """
     pixels, images = PosterPixels(processor.image_processor), movies.select_columns("image")
     with ThreadPoolExecutor() as threads:
         batches = (range(start, min(start + batch_size, len(images))) for start in range(0, len(images), batch_size))
-        started: deque[list[Future[Tensor]]] = deque()
+        started: deque[list[Future[dict[str, Tensor]]]] = deque()
         for rows in batches:
             started.append([threads.submit(lambda row: pixels(images[row]["image"]), row) for row in rows])
             if len(started) > 1:
-                yield pixels.values(torch.stack([future.result() for future in started.popleft()]))
+                yield pixels.model_inputs([future.result() for future in started.popleft()])
         for futures in started:
-            yield pixels.values(torch.stack([future.result() for future in futures]))
+            yield pixels.model_inputs([future.result() for future in futures])

@@ -259,7 +259,7 @@ Mend it, or leave such rows out with --on_bad_rows skip.
         if self.augment:
             poster = augment(poster, random.Random(f"{self.seed}-{number}-{name}-augment"))
         key = (_key(name), _key(text))
-        pair = {"id": movie["id"], "pixels": self.pixels(poster), "text": text, "positive_id": key}
+        pair = {"id": movie["id"], **self.pixels(poster), "text": text, "positive_id": key}
         if self.title_share:
             titles = [title for title in (movie["title"], *movie["other_titles"]) if title]
             drawn = draw_title(titles, self.title_share, f"{self.seed}-{number}-{name}")

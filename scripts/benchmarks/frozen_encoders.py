@@ -20,7 +20,7 @@ from transformers import (
 from modeling.inference.feature_cache import FeatureCache
 from modeling.training.trainer import PosterCLIPTrainer
 from processing import PosterCLIPProcessor
-from processing.catalogue.fingerprints import plot_keys, plot_settings, poster_keys, poster_settings
+from processing.catalogue.fingerprints import plot_keys, poster_keys
 from processing.data.collation import MoviePairs, PairCollator, image_batches
 from scripts.benchmarks.measure import (
     Built,
@@ -35,7 +35,7 @@ from scripts.benchmarks.measure import (
     shapes,
     training,
 )
-from scripts.common.features import FeatureEncoder, add_features
+from scripts.common.features import FeatureEncoder, add_features, image_settings, text_settings
 
 EPOCHS = 10
 
@@ -198,12 +198,12 @@ def fill_at_random(built: Built, movies: Dataset, folder: Path) -> None:
     """Puts random features of all movies into a feature cache, for encoders too slow to run over all of them."""
     model, processor = built
     plots = all_plots(movies)
-    for encoder, pooling, settings, keys, projection in (
-        (model.vision_model, "vision", poster_settings(processor), poster_keys(movies), model.visual_projection),
-        (model.text_model, "text", plot_settings(processor), plot_keys(plots), model.text_projection),
+    for encoder, settings, keys, projection in (
+        (model.vision_model, image_settings(model, processor), poster_keys(movies), model.visual_projection),
+        (model.text_model, text_settings(model, processor), plot_keys(plots), model.text_projection),
     ):
         features = torch.randn(len(keys), projection.in_features)
-        cache = FeatureCache(folder, encoder, [getattr(model.config, f"{pooling}_pooling"), settings], model.dtype)
+        cache = FeatureCache(folder, encoder, settings, model.dtype)
         cache.features(keys, features.__getitem__)
 
 
@@ -215,7 +215,7 @@ def encoding(setup: Setup) -> Section:
         movies = setup.part(max(count, 1))
         plots = [plots[0] for plots in movies["plots"]]
         encoder = FeatureEncoder(model, processor, setup.batch)
-        images = [{"pixel_values": values} for values in image_batches(movies, processor, setup.batch)]
+        images = list(image_batches(movies, processor, setup.batch))
         texts = [
             dict(processor(text=plots[start : start + setup.batch], return_tensors="pt"))
             for start in range(0, len(plots), setup.batch)

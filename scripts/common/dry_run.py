@@ -9,8 +9,9 @@ from torch import Tensor
 
 from modeling import PosterCLIPModel
 from processing import PosterCLIPProcessor
+from processing.data.pixels import POSTER_INPUTS
 
-POSTER = Image.new("RGB", (200, 300), (120, 90, 60))
+POSTER = Image.radial_gradient("L").resize((200, 300)).convert("RGB")
 TEXTS = ["A whale.", "A captain hunts a white whale across the seas."]
 
 
@@ -34,12 +35,15 @@ def dry_run(model: PosterCLIPModel, processor: PosterCLIPProcessor) -> None:
             tokens = processor(text=TEXTS, return_tensors="pt").to(model.device)
         with _named(text, "works on input_ids and attention_mask alone"):
             _check(model(**tokens).text_embeds)
-        with _named(f"the image processor of {vision}", "gives pixels of shape (posters, channels, height, width)"):
-            pixels = processor(images=[POSTER] * 2, poster_text=["", ""], return_tensors="pt")["pixel_values"]
-            if pixels.ndim != 4:
-                raise ValueError(f"it gives pixels of shape {tuple(pixels.shape)}")
-        with _named(vision, "works on pixel_values alone"):
-            _check(model(pixel_values=pixels.to(model.device)).image_embeds)
+        with _named(f"the image processor of {vision}", "gives pixel_values of posters"):
+            outputs = processor.image_processor([POSTER] * 2, return_tensors="pt").to(model.device)
+            images = {name: outputs[name] for name in POSTER_INPUTS if name in outputs}
+            width = images["pixel_values"].shape[-1]
+        with _named(vision, f"works on {' and '.join(images)} (..., {width})"):
+            embeds = model(**images).image_embeds
+            _check(embeds)
+            if not torch.equal(embeds, model(**images).image_embeds):
+                raise ValueError("its embeddings of a poster differ from one time to the next")
     finally:
         for module, training in modes:  # a frozen encoder stays in eval
             module.training = training

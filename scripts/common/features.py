@@ -62,7 +62,7 @@ class FeatureEncoder:
 
         if self.cache == "none":
             return encode(range(len(movies)))
-        settings = [self.model.config.vision_pooling, poster_settings(self.processor)]
+        settings = image_settings(self.model, self.processor)
         return self._cached(self.model.vision_model, settings, poster_keys(movies), encode)
 
     def texts(self, texts: Sequence[str]) -> HybridVectors:
@@ -85,8 +85,7 @@ class FeatureEncoder:
         if self.cache == "none":
             pooled = encode(range(len(texts)))
         else:
-            config = self.model.config
-            settings = [config.text_pooling, json.dumps(config.text_head), plot_settings(self.processor)]
+            settings = text_settings(self.model, self.processor)
             pooled = self._cached(self.model.text_model, settings, plot_keys(texts), encode)
         return HybridVectors(pooled.numpy(), self._char_ngrams(input_ids))
 
@@ -218,12 +217,20 @@ def add_features(pairs: MoviePairs, trainer: PosterCLIPTrainer, processor: Poste
             pairs.title_features = DenseRows(encoder.texts([title for titles in pairs.titles for title in titles]))
 
 
+def image_settings(model: PosterCLIPModel, processor: PosterCLIPProcessor) -> list[str]:
+    """Returns what an image feature depends on beside the poster and the encoder's weights."""
+    return [model.config.vision_pooling, poster_settings(processor)]
+
+
+def text_settings(model: PosterCLIPModel, processor: PosterCLIPProcessor) -> list[str]:
+    """Returns what a text feature depends on beside the text, with its prompt, and the encoder's weights."""
+    return [model.config.text_pooling, json.dumps(model.config.text_head), plot_settings(processor)]
+
+
 def model_key(model: PosterCLIPModel, processor: PosterCLIPProcessor) -> str:
     """Returns a hash of all that an embedding depends on beside its poster or text: weights, pooling, processing."""
-    config = model.config
-    settings = [config.vision_pooling, config.text_pooling, json.dumps(config.text_head), str(config.use_poster_text)]
+    settings = [*image_settings(model, processor), *text_settings(model, processor), str(model.config.use_poster_text)]
     settings += [processor.text_prompt, processor.poster_text_prompt]
-    settings += [poster_settings(processor), plot_settings(processor)]
     digest = hashlib.sha256(json.dumps(settings).encode())
     add_weights(digest, model)
     return digest.hexdigest()

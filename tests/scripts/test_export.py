@@ -11,14 +11,15 @@ import pytest
 import torch
 from onnxruntime import InferenceSession
 from PIL import Image
-from transformers import CLIPImageProcessor
+from transformers import CLIPImageProcessor, Siglip2VisionConfig
+from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
 
-from modeling import PosterCLIPModel
+from modeling import PosterCLIPConfig, PosterCLIPModel
 from modeling.inference.onnx_export import PARTS, export_onnx
 from processing import PosterCLIPProcessor
 from scripts import export, match_onnx
 from tests.elsewhere import run_without_clone
-from tests.tiny import tiny_batch, tiny_model, tiny_processor, tiny_words
+from tests.tiny import TEXT, tiny_batch, tiny_model, tiny_processor, tiny_words
 
 MATCH = Path(__file__).parents[2] / "scripts" / "match_onnx.py"
 PLOTS, POSTER_TEXT = ["A whale is hunted", "Shark", "A count leaves for London"], "Whale"
@@ -132,3 +133,14 @@ def test_what_export_needs_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match=r"pip install '\.\[onnx\]'"):
         export_onnx(tiny_model(), tmp_path, (32, 32))
+
+
+def test_an_encoder_of_patches_is_refused(tmp_path):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    vision = Siglip2VisionConfig(**sizes, patch_size=8, num_patches=16)
+    PosterCLIPModel(PosterCLIPConfig(vision_config=vision, text_config=TEXT["bert"])).save_pretrained(tmp_path)
+    processor = tiny_processor()
+    processor.image_processor = Siglip2ImageProcessorPil(patch_size=8, max_num_patches=16)
+    processor.save_pretrained(tmp_path)
+    with pytest.raises(SystemExit, match="patches of each poster's own shape"):
+        export.main([str(tmp_path), "--output", str(tmp_path / "onnx")])

@@ -12,6 +12,10 @@ def tokenizer():
     return tiny_processor().tokenizer
 
 
+def posters_of(model, batches) -> torch.Tensor:
+    return encode_images(model, [{"pixel_values": pixels} for pixels in batches])
+
+
 def encode(model, tokenizer, texts, batch_size) -> torch.Tensor:
     return encode_texts(model, tokenizer, tokenizer(texts)["input_ids"], batch_size)
 
@@ -28,8 +32,8 @@ def test_the_feature_of_a_text_does_not_depend_on_its_batch(text, tokenizer):
 @pytest.mark.parametrize("vision", VISION)
 def test_the_feature_of_a_poster_does_not_depend_on_its_batch(vision):
     model, posters = tiny_model(vision).eval(), tiny_batch(7)["pixel_values"]
-    together = encode_images(model, [posters])
-    torch.testing.assert_close(encode_images(model, posters.split(1)), together, atol=1e-5, rtol=0)
+    together = posters_of(model, [posters])
+    torch.testing.assert_close(posters_of(model, posters.split(1)), together, atol=1e-5, rtol=0)
     torch.testing.assert_close(together, model.vision_features(posters).detach(), atol=1e-5, rtol=0)
 
 
@@ -39,7 +43,7 @@ def test_features_do_not_depend_on_the_number_of_threads(tokenizer):
     try:
         for count in (1, 2):
             torch.set_num_threads(count)
-            found.append((encode_images(model, [posters]), encode(model, tokenizer, PLOTS, 8)))
+            found.append((posters_of(model, [posters]), encode(model, tokenizer, PLOTS, 8)))
     finally:
         torch.set_num_threads(threads)
     for one, two in zip(*found, strict=True):
@@ -48,8 +52,8 @@ def test_features_do_not_depend_on_the_number_of_threads(tokenizer):
 
 def test_encoding_is_without_dropout_and_gradients_and_restores_the_mode(tokenizer):
     model, posters = tiny_model().train(), tiny_batch(4)["pixel_values"]
-    features = [encode_images(model, [posters]), encode(model, tokenizer, PLOTS, 8)]
+    features = [posters_of(model, [posters]), encode(model, tokenizer, PLOTS, 8)]
     assert model.training and model.text_model.training
     model.eval()
-    for one, two in zip(features, [encode_images(model, [posters]), encode(model, tokenizer, PLOTS, 8)], strict=True):
+    for one, two in zip(features, [posters_of(model, [posters]), encode(model, tokenizer, PLOTS, 8)], strict=True):
         assert torch.equal(one, two) and not one.requires_grad

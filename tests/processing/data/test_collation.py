@@ -120,9 +120,9 @@ def test_a_batch_of_features_needs_no_posters(movies):
 def test_image_batches_keep_the_order_of_movies_and_hold_what_the_processor_gives(movies):
     processor = tiny_processor()
     batches = list(image_batches(movies, processor, batch_size=3))
-    assert [len(batch) for batch in batches] == [3, 1]
+    assert [len(batch["pixel_values"]) for batch in batches] == [3, 1]
     expected = processor(images=movies["image"][:], return_tensors="pt")["pixel_values"]
-    assert torch.equal(torch.cat(batches), expected)
+    assert torch.equal(torch.cat([batch["pixel_values"] for batch in batches]), expected)
 
 
 def test_evaluation_takes_the_first_plot(movies):

@@ -9,6 +9,7 @@ from transformers import (
     SiglipImageProcessor,
     ViTImageProcessor,
 )
+from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
 
 from processing.data.pixels import PosterPixels
 
@@ -33,10 +34,10 @@ POSTERS = [
 @pytest.mark.parametrize("name", PROCESSORS)
 def test_both_halves_together_are_the_processor_to_the_bit(name):
     processor, pixels = PROCESSORS[name], PosterPixels(PROCESSORS[name])
-    resized = torch.stack([pixels(poster) for poster in POSTERS])
-    assert resized.dtype == torch.uint8
-    posters = [pixels_of(poster) for poster in POSTERS]
-    assert torch.equal(pixels.values(resized), processor(posters, return_tensors="pt")["pixel_values"])
+    resized = [pixels(poster) for poster in POSTERS]
+    assert all(poster["pixels"].dtype == torch.uint8 for poster in resized)
+    expected = processor([pixels_of(poster) for poster in POSTERS], return_tensors="pt")
+    assert torch.equal(pixels.model_inputs(resized)["pixel_values"], expected["pixel_values"])
 
 
 def pixels_of(poster: Image.Image) -> Image.Image:
@@ -45,10 +46,15 @@ def pixels_of(poster: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", poster.size, "white"), poster).convert("RGB")
 
 
-def test_a_processor_that_cannot_be_cut_in_two_does_its_work_at_once():
-    processor = EfficientNetImageProcessor(include_top=True)  # normalises twice
+@pytest.mark.parametrize(
+    "processor",
+    [EfficientNetImageProcessor(include_top=True), Siglip2ImageProcessorPil(max_num_patches=32)],
+    ids=["normalises twice", "patches"],
+)
+def test_a_processor_that_cannot_be_cut_in_two_does_its_work_at_once(processor):
     pixels = PosterPixels(processor)
-    resized = torch.stack([pixels(poster) for poster in POSTERS[:2]])
-    assert resized.dtype == torch.float32
-    posters = [pixels_of(poster) for poster in POSTERS[:2]]
-    assert torch.equal(pixels.values(resized), processor(posters, return_tensors="pt")["pixel_values"])
+    found = pixels.model_inputs([pixels(poster) for poster in POSTERS])
+    expected = processor([pixels_of(poster) for poster in POSTERS], return_tensors="pt")
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        assert torch.equal(found[name], values), name

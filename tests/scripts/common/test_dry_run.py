@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import BartConfig, BertTokenizer, GPT2Config, Siglip2VisionConfig
+from transformers import BartConfig, BertTokenizer, GPT2Config, Siglip2VisionConfig, ViTMAEConfig
 from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
 
 from modeling import PosterCLIPConfig, PosterCLIPModel
@@ -35,12 +35,18 @@ def test_a_tokenizer_without_a_pad_token_is_refused():
         dry_run(model_of(text=config), processor)
 
 
-def test_an_encoder_of_patches_is_refused():
-    processor = tiny_processor()
-    processor.image_processor = Siglip2ImageProcessorPil(patch_size=8, max_num_patches=16)
-    model = model_of(vision=Siglip2VisionConfig(**SMALL, patch_size=8, num_patches=16))
-    with pytest.raises(ValueError, match=r"poster encoder \(siglip2_vision_model\).*shape \(2, 16, 192\)"):
+def test_an_encoder_of_patches_needs_an_image_processor_that_gives_them():
+    model, processor = model_of(vision=Siglip2VisionConfig(**SMALL, patch_size=8, num_patches=16)), tiny_processor()
+    with pytest.raises(ValueError, match=r"poster encoder \(siglip2_vision_model\).*pixel_attention_mask"):
         dry_run(model, processor)
+    processor.image_processor = Siglip2ImageProcessorPil(patch_size=8, max_num_patches=16)
+    dry_run(model, processor)
+
+
+def test_an_encoder_that_draws_what_it_looks_at_is_refused():
+    model = model_of(vision=ViTMAEConfig(**SMALL, image_size=32, patch_size=8))
+    with pytest.raises(ValueError, match=r"poster encoder \(vit_mae\).*differ from one time to the next"):
+        dry_run(model, tiny_processor())
 
 
 def test_training_stops_before_it_reads_a_catalogue(tmp_path, capsys):
