@@ -20,7 +20,7 @@ Ranks = NDArray[np.int64]
 
 DIRECTIONS = ("image_to_text", "text_to_image")
 BLOCK = 2**21  # scores at a time
-ROWS = (64, 2**15)  # of a block, fewest and most
+ROWS = (256, 2**15)  # of a block, fewest and most
 NONE = np.empty(0, dtype=np.int64)
 
 

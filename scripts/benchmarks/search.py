@@ -1,7 +1,6 @@
 """Measure search: `python scripts/benchmarks/search.py --rows 100000`. Nothing but memory and time is needed.
 
-The embeddings are made up: a random dense part, and character n-grams with as many numbers that are not zero as those
-of real plots and posters, in columns whose frequencies fall as Zipf's law has them.
+The embeddings are made up (`scripts/benchmarks/made_up.py`).
 """
 
 from dataclasses import dataclass, field
@@ -10,16 +9,14 @@ from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from processing.pair_retrieval.hybrid_vectors import HybridVectors
 from processing.reporting.results import write_results
 from processing.search.searcher import Searcher
+from scripts.benchmarks.made_up import PLOT_NGRAMS, POSTER_NGRAMS, unit_rows, with_ngrams
 from scripts.benchmarks.measure import Section, resident_memory, table
 from scripts.common.command_line import parse, quiet_libraries, stop
 
-NGRAM_NORM = 1.2  # beside a dense part of norm 1, as in the preset
-PLOT_NGRAMS, POSTER_NGRAMS = 130, 50  # numbers that are not zero
 DENSE_BLOCK = 2048  # rows that the plain scan makes dense at a time
 K = 10
 
@@ -44,31 +41,6 @@ class SearchBenchmarkArguments:
             raise ValueError(f"dense_dim, ngram_dim: no embedding has {self.dense_dim} + {self.ngram_dim} numbers.")
 
 
-def made_up(count: int, dense_dim: int, ngram_dim: int, ngrams: int, seed: int) -> HybridVectors:
-    """Returns made-up embeddings of norm 1 with up to `ngrams` numbers in the n-gram part.
-
-    Example:
-        >>> embeds = made_up(5, dense_dim=16, ngram_dim=64, ngrams=8, seed=0)
-        >>> bool(np.allclose(np.linalg.norm(embeds.to_array(), axis=1), 1, atol=1e-5))
-        True
-    """
-    random = np.random.default_rng(seed)
-    dense = random.standard_normal((count, dense_dim), dtype=np.float32)
-    dense /= np.linalg.norm(dense, axis=1, keepdims=True)
-    if not ngram_dim:
-        return HybridVectors(dense, csr_array((count, 0), dtype=np.float32))
-    frequencies = 1 / np.arange(1, ngram_dim + 1)
-    columns = random.choice(ngram_dim, size=count * ngrams, p=frequencies / frequencies.sum())
-    values = random.choice([-1.0, 1.0], size=count * ngrams).astype(np.float32)
-    sparse = csr_array((values, columns, np.arange(count + 1) * ngrams), shape=(count, ngram_dim))
-    sparse.sum_duplicates()
-    sparse.data[:] = np.sign(sparse.data) + 0.5  # no zeros
-    norms = np.sqrt(sparse.multiply(sparse).sum(axis=1))
-    sparse.data *= np.repeat((NGRAM_NORM / norms).astype(np.float32), np.diff(sparse.indptr))
-    whole = np.float32((1 + NGRAM_NORM**2) ** 0.5)
-    return HybridVectors(dense / whole, (sparse / whole).astype(np.float32))
-
-
 def dense_scan(queries: HybridVectors, rows: HybridVectors) -> NDArray[np.int64]:
     """Returns the best rows of each query, (queries, K), by a float32 product with all numbers, zeros included."""
     left = queries.to_array()
@@ -82,8 +54,8 @@ def dense_scan(queries: HybridVectors, rows: HybridVectors) -> NDArray[np.int64]
 def measure(options: SearchBenchmarkArguments) -> Section:
     """Measures exact search of the same posters in the same plots, one query at a time and all at once."""
     sizes = options.dense_dim, options.ngram_dim
-    rows = made_up(options.rows, *sizes, PLOT_NGRAMS, seed=0)
-    queries = made_up(options.queries, *sizes, POSTER_NGRAMS, seed=1)
+    rows = with_ngrams(unit_rows(options.rows, sizes[0], seed=0), sizes[1], PLOT_NGRAMS, seed=2)
+    queries = with_ngrams(unit_rows(options.queries, sizes[0], seed=1), sizes[1], POSTER_NGRAMS, seed=3)
     start = perf_counter()
     searcher = Searcher(rows)
     opening, memory = perf_counter() - start, resident_memory()[0]

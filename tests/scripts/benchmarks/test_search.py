@@ -5,8 +5,9 @@ import pytest
 
 from processing.search.searcher import Searcher
 from scripts.benchmarks import search
+from scripts.benchmarks.made_up import PLOT_NGRAMS, POSTER_NGRAMS, unit_rows, with_ngrams
 from scripts.benchmarks.measure import table
-from scripts.benchmarks.search import dense_scan, made_up
+from scripts.benchmarks.search import dense_scan
 
 SMALL = ["--rows", "300", "--queries", "4", "--dense_dim", "16", "--ngram_dim", "64"]
 
@@ -25,7 +26,8 @@ def test_what_is_printed_is_what_the_file_holds(tmp_path, capsys):
 
 
 def test_the_ways_that_are_compared_find_the_same():
-    rows, queries = made_up(3000, 16, 64, 8, seed=0), made_up(9, 16, 64, 4, seed=1)
+    rows = with_ngrams(unit_rows(3000, 16, seed=0), 256, PLOT_NGRAMS, seed=0)
+    queries = with_ngrams(unit_rows(9, 16, seed=1), 256, POSTER_NGRAMS, seed=1)
     assert np.array_equal(dense_scan(queries, rows), Searcher(rows).search(queries, 10)[0])
 
 
