@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
+from sklearn.decomposition import KernelPCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from processing.pair_retrieval.hybrid_vectors import HybridVectors
+from processing.pair_retrieval.hybrid_vectors import Candidates, HybridVectors
 
 from .charts import INK, SOFT, legend_below, new_figure, styled
 
-MOVIES = 300  # that are drawn at most: t-SNE of all of a large split takes minutes
+MOVIES = 150  # that are drawn at most: t-SNE of all of a large split takes minutes
 FEW = 30  # points, too few for t-SNE
 LINKS = 6
 # Okabe and Ito's colours for all kinds of colour vision, without the yellow, which is too pale on white.
@@ -25,19 +24,22 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")
 OTHERS = "#cbc6bc"
 
 
-def to_plane(embeds: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Returns two coordinates for each row of (rows, dim): t-SNE of 50 principal components; of few rows the first two.
+def to_plane(points: HybridVectors) -> NDArray[np.float64]:
+    """Returns two coordinates for each unit vector: t-SNE of 50 principal components; of few vectors the first two.
 
     t-SNE ([van der Maaten and Hinton 2008](https://jmlr.org/papers/v9/vandermaaten08a.html)) keeps neighbours
-    together; distances between far groups mean nothing. The same rows get the same places on the same machine.
+    together; distances between far groups mean nothing. The principal components are computed from dot products
+    (kernel PCA with a linear kernel). The same vectors get the same places on the same machine.
     """
-    if not np.ptp(embeds, axis=0).any():  # a model that has collapsed
-        return np.zeros((len(embeds), 2))
-    reduced = PCA(min(50, *embeds.shape), svd_solver="full").fit_transform(np.asarray(embeds, np.float64))
-    if len(embeds) < FEW:
-        return reduced[:, :2]
-    perplexity = min(30, (len(embeds) - 1) / 3)
+    exact = points.on_grid()
+    dots = Candidates(exact).scores(exact)
+    if not np.ptp(dots):  # a model that has collapsed
+        return np.zeros((len(points), 2))
+    perplexity = min(30, (len(points) - 1) / 3)
     with threadpool_limits(1):  # several threads sum in any order, and t-SNE amplifies differences in the last bit
+        reduced = KernelPCA(min(50, len(points)), kernel="precomputed", eigen_solver="dense").fit_transform(dots)
+        if len(points) < FEW:
+            return reduced[:, :2]
         return TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(reduced)
 
 
@@ -45,7 +47,7 @@ def to_plane(embeds: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 def embedding_map(images: HybridVectors, texts: HybridVectors, genres: Sequence[Sequence[str]]) -> Figure:
     """Draws posters and plots on one plane, in the colours of the six most frequent genres, with a few pairs linked.
 
-    A movie has the colour of the first of its genres that has one. Of more than 300 movies, 300 are drawn, spread
+    A movie has the colour of the first of its genres that has one. Of more than 150 movies, 150 are drawn, spread
     evenly.
 
     Args:
@@ -53,7 +55,7 @@ def embedding_map(images: HybridVectors, texts: HybridVectors, genres: Sequence[
         genres: of each movie.
     """
     rows = np.linspace(0, len(images) - 1, min(MOVIES, len(images))).astype(int)
-    points = to_plane(HybridVectors.joined([images[rows], texts[rows]]).to_array())
+    points = to_plane(HybridVectors.joined([images[rows], texts[rows]]))
     sides = {"o": points[: len(rows)], "^": points[len(rows) :]}
     frequent = [genre for genre, _ in Counter(name for own in genres for name in own).most_common(len(COLOURS))]
     colour_of = dict(zip(frequent, COLOURS, strict=False))

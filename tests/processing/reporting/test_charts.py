@@ -36,12 +36,12 @@ def test_rank_bins_hold_each_rank_once(size):
 
 
 def test_a_collapsed_model_is_one_point_on_the_map():
-    assert not to_plane(np.ones((40, 4)) / 2).any()
+    assert not to_plane(parts(np.ones((40, 4)) / 2)).any()
 
 
 @pytest.mark.parametrize("rows", [4, 40])
 def test_the_map_has_a_place_for_each_and_the_same_each_time(rows):
-    embeds = unit(np.random.default_rng(2), rows, 8)
+    embeds = parts(unit(np.random.default_rng(2), rows, 8))
     places = to_plane(embeds)
     assert places.shape == (rows, 2) and np.isfinite(places).all()
     assert places.tobytes() == to_plane(embeds).tobytes()
