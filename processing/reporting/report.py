@@ -27,7 +27,7 @@ from .charts import (
     rank_histogram,
     save,
 )
-from .embedding_map import embedding_map
+from .embedding_map import MOVIES, embedding_map
 from .matching_charts import reliability_chart, risk_coverage_chart
 from .matching_tables import TABLES
 from .rendering import render
@@ -127,9 +127,9 @@ def draw_charts(
         "map",
         "space",
         embedding_map(*embeds, movies["genres"][:]),
-        "In two dimensions, by t-SNE (very few movies: by principal components). A movie has the colour of the first "
-        "of its genres in the legend. Arrows lead from a few posters to their movies.",
-        f"Scatter plot of posters and texts of {count:,} movies in the colours of their genres.",
+        f"In two dimensions, by t-SNE (very few movies: by principal components), {MOVIES} movies at most. A movie has "
+        "the colour of the first of its genres in the legend. Arrows lead from a few posters to their movies.",
+        f"Scatter plot of posters and texts of {min(count, MOVIES):,} movies in the colours of their genres.",
     )
     notes = {
         "genre": "A movie of several genres counts in each.",
