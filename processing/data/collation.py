@@ -49,7 +49,7 @@ class MoviePairs(TorchDataset):
         poster_text_dropout: share of the items that have no poster text in an epoch, so that the model also learns
             from images alone, 0 to 1; needs `use_poster_text`.
         title_share: share of the items that have one of their movie's titles beside the plot, 0 to 1, so that the model
-            learns to match with titles and without; needs movies with titles.
+            learns to match with titles and without. Movies without titles show none.
         title_features: (titles of all movies in order, feature), in place of titles, for a frozen text encoder.
         genres: whether an item also has the movie's `genres`, (vocabulary,), 1 for each genre that it has. The
             vocabulary is the sorted genres of these movies.
@@ -106,9 +106,8 @@ class MoviePairs(TorchDataset):
         self.poster_text = [compose_text(lines) for lines in movies["poster_text"]] if use_poster_text else None
         self.poster_text_features = poster_text_features
         self.poster_text_dropout = poster_text_dropout
-        self.titles = all_titles(movies) if title_share else None
-        if self.titles is not None and not any(self.titles):
-            raise ValueError(f"title_share={title_share:g}: none of the movies has a title.")
+        titles = all_titles(movies) if title_share else []
+        self.titles = titles if any(titles) else None
         self.title_share = title_share
         self.title_features = title_features
         self.genres = multi_hot(movies["genres"] if "genres" in movies.column_names else []) if genres else None

@@ -147,8 +147,6 @@ Mend it, or leave such rows out with --on_bad_rows skip.
         self.columns = find_columns([*others, *(inner if isinstance(inner, dict) else ())], plot_columns)
         if not 0 <= title_share <= 1:
             raise ValueError(f"title_share must lie between 0 and 1, not {title_share}.")
-        if title_share and not (self.columns["title"] or self.columns["other_titles"]):
-            raise CatalogueError(f"title_share={title_share:g}: the stream has no column of titles")
         self.has_id = bool(self.columns["id"])
         if not self.has_id:
             self.columns.by_field["id"] = [ROW_NUMBER]
