@@ -11,6 +11,7 @@ import numpy as np
 from datasets import Dataset, DatasetDict, Features, Image, concatenate_datasets
 from transformers import PreTrainedTokenizerBase
 
+from processing.posterclip.ocr import SIZES
 from processing.splits.near_duplicates import Thumbnails
 from processing.splits.splits import SPLIT_SIZES, make_splits
 
@@ -133,14 +134,14 @@ class Catalogue:
             thumbnails=thumbnails,
         )
 
-    def with_poster_text(self, folder: Path, language: str | None = None) -> "Catalogue":
+    def with_poster_text(self, folder: Path, language: str | None = None, sizes: Sequence[int] = SIZES) -> "Catalogue":
         """Returns the catalogue with the text on every poster, read by OCR where the source does not give it.
 
         A poster that cannot be read has no lines, is logged, and is named in the report.
 
         Args:
             folder: keeps what was read, see `read_posters`.
-            language: on the posters, see `recognize_text`.
+            language, sizes: see `recognize_text`.
 
         Raises:
             CatalogueError: posters are to be read, and rapidocr or its model of the language is not installed.
@@ -155,7 +156,7 @@ class Catalogue:
         if not unread:
             return self
         try:
-            read, failed = read_posters(movies.select(unread), folder, language)
+            read, failed = read_posters(movies.select(unread), folder, language, sizes)
         except (ImportError, ValueError) as error:
             raise CatalogueError(f"{len(unread)} posters of {self.source} are not read: {error}") from None
         for index, lines in zip(unread, read, strict=True):

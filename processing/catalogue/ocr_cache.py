@@ -3,14 +3,14 @@
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from datasets import Dataset, Image
 from tqdm.auto import tqdm
 
-from processing.posterclip.ocr import Line, engine_name, recognize_text
+from processing.posterclip.ocr import SIZES, Line, engine_name, recognize_text
 from processing.posterclip.ocr_text import compose_text
 from processing.posterclip.rgb import open_image
 
@@ -23,7 +23,9 @@ TEXTLESS_SHARE, TEXTLESS_POSTERS = 0.1, 20
 logger = logging.getLogger(__name__)
 
 
-def read_posters(movies: Dataset, folder: Path, language: str | None = None) -> tuple[list[list[Line]], dict[int, str]]:
+def read_posters(
+    movies: Dataset, folder: Path, language: str | None = None, sizes: Sequence[int] = SIZES
+) -> tuple[list[list[Line]], dict[int, str]]:
     """Returns the text of each poster, read by OCR unless the folder has it.
 
     Posters are found by the content of their files. The lines of a poster are kept as soon as it is read, in a file
@@ -34,7 +36,7 @@ def read_posters(movies: Dataset, folder: Path, language: str | None = None) -> 
     Args:
         movies: with the columns `id` and `image`.
         folder: is made if it does not exist.
-        language: see `recognize_text`.
+        language, sizes: see `recognize_text`.
 
     Returns:
         The lines of each poster, and by its index the reason why a poster could not be read. Such a poster has no
@@ -50,14 +52,14 @@ def read_posters(movies: Dataset, folder: Path, language: str | None = None) -> 
         >>> lines[0][0]["text"], failed  # doctest: +SKIP
         ('MOBY-DICK', {})
     """
-    file = folder / f"{engine_name(language)}.jsonl"
+    file = folder / f"{engine_name(language, sizes)}.jsonl"
     keys = poster_keys(movies)
     texts = _kept(file)
     unread: dict[str, int] = {}
     for index, key in enumerate(keys):
         if key not in texts:
             unread.setdefault(key, index)
-    reasons = _read(movies, unread, file, texts, language) if unread else {}
+    reasons = _read(movies, unread, file, texts, (language, sizes)) if unread else {}
     failed = {index: reasons[key] for index, key in enumerate(keys) if key in reasons}
     for index, reason in failed.items():
         logger.warning("the poster of %s cannot be read: %s", movies[index]["id"], reason)
@@ -73,7 +75,11 @@ def read_posters(movies: Dataset, folder: Path, language: str | None = None) -> 
 
 
 def _read(
-    movies: Dataset, unread: Mapping[str, int], file: Path, texts: dict[str, list[Line]], language: str | None
+    movies: Dataset,
+    unread: Mapping[str, int],
+    file: Path,
+    texts: dict[str, list[Line]],
+    settings: tuple[str | None, Sequence[int]],
 ) -> dict[str, str]:
     """Reads the posters of these rows into `texts` and the file, by key; returns the reasons of those that fail."""
     images = movies.select_columns("image").cast_column("image", Image(decode=False))
@@ -85,7 +91,7 @@ def _read(
         image = images[unread[key]]["image"]
         try:
             poster = open_image(Path(image["path"]) if image["bytes"] is None else image["bytes"])
-            lines = recognize_text(poster, language)
+            lines = recognize_text(poster, *settings)
         except Exception as error:  # whatever an engine meets in one poster, the others can be read
             reasons[key] = " ".join(f"{type(error).__name__}: {error}".split())[-200:]
             return

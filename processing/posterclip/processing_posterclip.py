@@ -1,6 +1,6 @@
 """The processor: posters and plots in, model inputs out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from transformers import AutoImageProcessor, BatchFeature, PreTrainedConfig, Pro
 from transformers.processing_utils import ProcessingKwargs, Unpack
 from transformers.utils import logging, to_numpy
 
-from .ocr import Line, recognize_text
+from .ocr import SIZES, Line, recognize_text
 from .ocr_text import compose_text
 from .rgb import each_image, open_image, to_rgb
 from .text_files import prompted, sentence_prompts, text_tokenizer
@@ -55,7 +55,7 @@ class PosterCLIPProcessor(ProcessorMixin):
         run_ocr: whether posters whose text is not given, or None, are read by OCR, for a model with
             `config.use_poster_text`. Where this is not possible (rapidocr or a model of it is not installed, or the
             poster is a normalised tensor) the poster counts as one without text, and a warning says so once.
-        ocr_language: see `recognize_text`.
+        ocr_language, ocr_sizes: see `recognize_text`. More sizes read more and take longer.
         text_prompt: is put before each text of a movie.
         poster_text_prompt: is put before each poster text.
     """
@@ -70,11 +70,15 @@ class PosterCLIPProcessor(ProcessorMixin):
         ocr_language: str | None = None,
         text_prompt: str = "",
         poster_text_prompt: str = "",
+        ocr_sizes: Sequence[int] = SIZES,
         **kwargs: Any,
     ) -> None:
         super().__init__(image_processor, tokenizer, **kwargs)
+        if not ocr_sizes or min(ocr_sizes) < 32:
+            raise ValueError(f"ocr_sizes={list(ocr_sizes)} must be sizes of 32 pixels or more, one at least.")
         self.run_ocr = run_ocr
         self.ocr_language = ocr_language
+        self.ocr_sizes = list(ocr_sizes)
         self.text_prompt = text_prompt
         self.poster_text_prompt = poster_text_prompt
 
@@ -230,7 +234,7 @@ class PosterCLIPProcessor(ProcessorMixin):
             logger.warning_once("Posters that are normalised tensors count as posters without text: OCR needs pixels.")
             return []
         try:
-            return recognize_text(poster, self.ocr_language)
+            return recognize_text(poster, self.ocr_language, self.ocr_sizes)
         except ImportError as error:
             logger.warning_once(f"Posters count as posters without text: {error}")
             return []

@@ -110,11 +110,11 @@ def read_posters(catalogue: Catalogue, processor: PosterCLIPProcessor, language:
 
     Args:
         catalogue: with or without poster text.
-        processor: reads in its `ocr_language`.
+        processor: reads in its `ocr_language`, at its `ocr_sizes`.
         language: replaces that of the processor, unless it is None.
     """
     processor.ocr_language = language or processor.ocr_language
-    return catalogue.with_poster_text(OCR_CACHE, processor.ocr_language)
+    return catalogue.with_poster_text(OCR_CACHE, processor.ocr_language, processor.ocr_sizes)
 
 
 class CommandParser(HfArgumentParser):

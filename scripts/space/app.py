@@ -105,7 +105,8 @@ class Matcher:
             image = self.open_image(Path(file), MAX_PIXELS)
         except ValueError as error:
             raise ValueError(f"{Path(file).name} cannot be used: {error}") from None
-        lines = self.recognize_text(image, self.processor.ocr_language) if self.recognize_text else []
+        settings = self.processor.ocr_language, self.processor.ocr_sizes
+        lines = self.recognize_text(image, *settings) if self.recognize_text else []
         text = {"poster_text": [lines]} if self.processor.run_ocr else {}
         with torch.no_grad():
             inputs = self.processor(images=[image], **text, return_tensors="pt")

@@ -191,7 +191,7 @@ class Matcher:
             return [lines or [] for lines in given], {}
         images = posters.select_columns(["poster", "image"]).select(unread).rename_column("poster", "id")
         images = images.cast_column("image", Image(decode=False))
-        read, failed = read_posters(images, OCR_CACHE, self.processor.ocr_language)
+        read, failed = read_posters(images, OCR_CACHE, self.processor.ocr_language, self.processor.ocr_sizes)
         for row, lines in zip(unread, read, strict=True):
             given[row] = lines
         return given, {unread[row]: reason for row, reason in failed.items()}

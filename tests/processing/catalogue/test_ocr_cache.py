@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from processing.catalogue import ocr_cache
 from processing.catalogue.catalogue import CatalogueError, load_catalogue
 from processing.catalogue.fingerprints import fingerprint
 from processing.catalogue.ocr_cache import read_posters
 from processing.posterclip import ocr
+from processing.posterclip.ocr import recognize_text
 from tests.processing.catalogues import movie, movielens, poster
 
 LINE = {"text": "MOBY-DICK", "score": 0.9, "box": [0.1, 0.2, 0.9, 0.4]}
@@ -37,6 +39,9 @@ class FakeEngine:
 def engine(monkeypatch):
     fake = FakeEngine()
     monkeypatch.setattr(ocr, "_engine", lambda model: fake)
+    monkeypatch.setattr(
+        ocr_cache, "recognize_text", lambda image, language, sizes: recognize_text(image, language, [32])
+    )
     monkeypatch.setattr(ocr, "version", lambda name: "1.0")
     return fake
 
@@ -95,6 +100,12 @@ class TestReading:
         for language, reads in ((None, 4), ("fr", 4), ("ko", 8), ("korean", 8), ("ru", 12), (None, 12)):
             movies.with_poster_text(tmp_path / "cache", language)
             assert len(engine.seen) == reads, language
+
+    def test_other_sizes_read_anew(self, engine, catalogue, tmp_path):
+        movies = catalogue()
+        for sizes, reads in (([448], 4), ([448, 320], 8), ([448], 8)):
+            movies.with_poster_text(tmp_path / "cache", sizes=sizes)
+            assert len(engine.seen) == reads, sizes
 
     @pytest.mark.parametrize(("count", "textless", "warned"), [(40, 5, True), (40, 4, False), (19, 19, False)])
     def test_many_posters_without_text_are_suspicious(

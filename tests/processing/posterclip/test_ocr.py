@@ -2,7 +2,6 @@ import json
 import os
 import re
 import sys
-from difflib import SequenceMatcher
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,8 +27,12 @@ def letters(text, size=(320, 480), at=(160, 100), points=44):
     return image
 
 
+def read_once(image):
+    return recognize_text(image, sizes=[448])
+
+
 def texts(image):
-    return [line["text"] for line in recognize_text(image)]
+    return [line["text"] for line in read_once(image)]
 
 
 def test_a_saved_folder_can_be_loaded_without_it():
@@ -52,8 +55,9 @@ def test_the_detectors_work_is_bounded(size, monkeypatch):
         ocr, "_engine", lambda model: lambda image: sizes.append(image.size) or SimpleNamespace(txts=None)
     )
     assert recognize_text(Image.new("RGB", size)) == []
-    ((width, height),) = sizes
-    assert max(width, height) <= 2000 and max(width, height) <= 4 * min(width, height)
+    assert len(sizes) <= len(ocr.SIZES)
+    for width, height in sizes:
+        assert max(width, height) <= 2000 and max(width, height) <= 4 * min(width, height)
 
 
 @reads
@@ -89,7 +93,7 @@ class TestLanguages:
 @reads
 class TestReading:
     def test_a_line_its_place_and_how_sure_it_is(self, capfd):
-        (line,) = recognize_text(letters("MOBY-DICK"))
+        (line,) = read_once(letters("MOBY-DICK"))
         assert line["text"] == "MOBY-DICK" and 0.9 < line["score"] <= 1
         left, top, right, bottom = line["box"]
         half = ImageFont.load_default(size=44).getlength("MOBY-DICK") / 2
@@ -98,6 +102,11 @@ class TestReading:
         assert top < 100 / 480 < bottom < 0.3
         assert json.loads(json.dumps(line)) == line
         assert capfd.readouterr() == ("", "")
+
+    def test_the_readings_follow_one_another(self):
+        image = letters("MOBY-DICK")
+        both = [line for size in (448, 320) for line in recognize_text(image, sizes=[size])]
+        assert recognize_text(image, sizes=[448, 320]) == both and len(both) == 2
 
     def test_lines_come_from_top_to_bottom(self):
         image = letters("FIRST", at=(160, 60))
@@ -114,7 +123,7 @@ class TestReading:
     )
     def test_posters_of_any_size(self, size):
         width, height = size
-        (line,) = recognize_text(letters("MOBY-DICK", size, (width // 2, height // 5), height // 20))
+        (line,) = read_once(letters("MOBY-DICK", size, (width // 2, height // 5), height // 20))
         assert line["text"] == "MOBY-DICK"
         assert line["box"][1] < 1 / 5 < line["box"][3]
 
@@ -126,7 +135,7 @@ class TestReading:
 
     def test_upside_down_and_on_its_side(self):
         assert texts(letters("MOBY-DICK").transpose(Image.Transpose.ROTATE_180)) == ["MOBY-DICK"]
-        (line,) = recognize_text(letters("MOBY-DICK").transpose(Image.Transpose.ROTATE_90))
+        (line,) = read_once(letters("MOBY-DICK").transpose(Image.Transpose.ROTATE_90))
         left, top, right, bottom = line["box"]
         assert right - left < bottom - top
 
@@ -156,15 +165,13 @@ class TestReading:
 @pytest.mark.real
 @pytest.mark.skipif("POSTERCLIP_MOVIES" not in os.environ, reason="POSTERCLIP_MOVIES names no real posters")
 @reads
-def test_real_posters_read_as_they_were_read_before():
+def test_what_was_surely_read_on_real_posters_is_found():
     folder = Path(os.environ["POSTERCLIP_MOVIES"])
     with (folder / "poster_text.jsonl").open(encoding="utf-8") as file:
-        rows = [json.loads(next(file)) for _ in range(5)]
+        rows = [json.loads(next(file)) for _ in range(12)]
+    found = []
     for row in rows:
         lines = recognize_text(Image.open(folder / "posters" / f"{row['id']}.jpg").convert("RGB"))
-        before, now = (" ".join(line["text"] for line in each) for each in (row["lines"], lines))
-        assert SequenceMatcher(None, before, now).ratio() > 0.95, row["id"]
-        if before == now:
-            for old, new in zip(row["lines"], lines, strict=True):
-                assert new["box"] == pytest.approx(old["box"], abs=0.01)
-                assert new["score"] == pytest.approx(old["score"], abs=0.02)
+        text = "".join(line["text"] for line in lines).replace(" ", "")
+        found += [line["text"].replace(" ", "") in text for line in row["lines"] if line["score"] > 0.98]
+    assert len(found) > 20 and sum(found) > 0.9 * len(found)

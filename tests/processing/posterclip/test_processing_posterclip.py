@@ -338,20 +338,26 @@ class TestEveryFormOfAnImage:
 
 class TestOCR:
     def test_is_kept_when_a_processor_is_saved(self, reader, tmp_path):
-        reader.ocr_language = "ko"
+        reader.ocr_language, reader.ocr_sizes = "ko", [640, 448]
         for name, processor in (("with", reader), ("without", tiny_processor())):
             processor.save_pretrained(tmp_path / name)
             for load in (AutoProcessor, PosterCLIPProcessor):
                 loaded = load.from_pretrained(tmp_path / name, trust_remote_code=True)
-                assert (loaded.run_ocr, loaded.ocr_language) == (processor.run_ocr, processor.ocr_language)
+                for setting in ("run_ocr", "ocr_language", "ocr_sizes"):
+                    assert getattr(loaded, setting) == getattr(processor, setting)
 
-    def test_reads_in_the_language_of_the_processor(self, reader, monkeypatch):
-        languages = []
-        monkeypatch.setattr(processing_posterclip, "recognize_text", lambda _, language: languages.append(language))
+    def test_reads_with_the_settings_of_the_processor(self, reader, monkeypatch):
+        used = []
+        monkeypatch.setattr(processing_posterclip, "recognize_text", lambda _, *settings: used.append(settings))
         reader(images=POSTER, return_tensors="pt")
-        reader.ocr_language = "ko"
+        reader.ocr_language, reader.ocr_sizes = "ko", [640]
         reader(images=POSTER, return_tensors="pt")
-        assert languages == [None, "ko"]
+        assert used == [(None, list(ocr.SIZES)), ("ko", [640])]
+
+    @pytest.mark.parametrize("sizes", [[], [448, 31]])
+    def test_needs_sizes(self, reader, sizes):
+        with pytest.raises(ValueError, match="ocr_sizes"):
+            PosterCLIPProcessor(reader.image_processor, reader.tokenizer, ocr_sizes=sizes)
 
     def test_does_not_run_where_the_text_is_given(self, reader, fake_ocr):
         assert reader(images=POSTER, poster_text="ab", return_tensors="pt")["poster_attention_mask"].sum() == 4
