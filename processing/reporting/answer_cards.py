@@ -17,7 +17,7 @@ from processing.evaluation.retrieval import PoolResult
 from processing.pair_retrieval.ranking import Ranks
 from processing.posterclip.rgb import to_rgb
 
-from .charts import INK, MISSED, RIGHT, SOFT, new_figure, styled
+from .charts.style import INK, MISSED, RIGHT, SOFT, new_figure, styled
 
 CARDS = 12  # in each part of the page
 ANSWERS = 3

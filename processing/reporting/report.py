@@ -17,18 +17,11 @@ from processing.pair_retrieval.ranking import DIRECTIONS
 
 from . import tables
 from .answer_cards import Card, TopAnswers, answer_cards, draw_cards, webp_uri
-from .charts import (
-    DIRECTION_NAMES,
-    differences_chart,
-    distance_matrix,
-    group_recalls,
-    pool_size_curves,
-    rank_against_rank,
-    rank_histogram,
-    save,
-)
-from .embedding_map import MOVIES, embedding_map
-from .matching_charts import reliability_chart, risk_coverage_chart
+from .charts.comparison_charts import differences_chart, rank_against_rank
+from .charts.embedding_map import MOVIES, embedding_map
+from .charts.evaluation_charts import distance_matrix, group_recalls, pool_size_curves, rank_histogram
+from .charts.matching_charts import reliability_chart, risk_coverage_chart
+from .charts.style import DIRECTION_NAMES, save
 from .matching_tables import TABLES
 from .rendering import render
 from .results import PAGE

@@ -14,7 +14,7 @@ from processing.reporting.answer_cards import (
     spread_rows,
     worst_rows,
 )
-from processing.reporting.charts import save
+from processing.reporting.charts.style import save
 from tests.processing.evaluation.test_retrieval import unit
 from tests.processing.evaluations import evaluation, movies
 

@@ -1,63 +1,28 @@
-"""Charts of one evaluation and of two models side by side, each legible at a width of 340 pixels."""
+"""Charts of one evaluation."""
 
 from __future__ import annotations
 
 import textwrap
-import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import style
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from processing.evaluation.retrieval import PoolResult
 from processing.pair_retrieval.hybrid_vectors import HybridVectors
 from processing.pair_retrieval.measures import RECALL_AT
-from processing.pair_retrieval.ranking import DIRECTIONS, Ranks
+from processing.pair_retrieval.ranking import DIRECTIONS
 
-WIDTH = 5.0  # inches; with text of 11 points a chart 340 pixels wide has letters of 10
-DPI = 216  # 1080 pixels: twice what a page shows
+from .style import CHANCE, COLOURS, DIRECTION_NAMES, INK, MARKERS, SOFT, legend_below, new_figure, styled
+
 CELLS = 400  # rows and columns of a heat map, at most: with more a page shows no single one
 SHOWN_GROUPS = 20
-CHANCE = "chance"
-CARD, LINE, INK, SOFT = "#ffffff", "#dedad2", "#26241f", "#7a756b"
-RIGHT, MISSED = "#1f7a4d", "#a6502a"
-# Blue and amber differ in lightness too, and each direction has a marker of its own.
-COLOURS = {"image_to_text": "#1f5f99", "text_to_image": "#d98b16"}
 SHADES = {"image_to_text": ["#0f3a63", "#2f78b7", "#86b6dd"], "text_to_image": ["#7d4a05", "#d98b16", "#eec078"]}
-MARKERS = {"image_to_text": "o", "text_to_image": "D"}
-DIRECTION_NAMES = {"image_to_text": "poster to movie", "text_to_image": "movie to poster"}
 HEAT_MAP = LinearSegmentedColormap.from_list("near", ["#0b2545", "#1f5f99", "#7fb0d2", "#dfe6e4", "#f7f4ee"])
-STYLE: dict[str, Any] = {
-    **{"font.family": "DejaVu Sans", "font.size": 11, "text.color": INK, "text.parse_math": False},
-    **{"figure.facecolor": CARD, "axes.facecolor": CARD, "axes.edgecolor": LINE, "axes.labelcolor": INK},
-    **{"axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "axes.grid": True},
-    **{"grid.color": "#ece8e0", "xtick.color": LINE, "ytick.color": LINE, "xtick.labelcolor": INK},
-    **{"ytick.labelcolor": INK, "legend.frameon": False, "legend.fontsize": 10, "axes.labelsize": 11},
-}
-styled = style.context(["default", STYLE])
-
-
-def new_figure(title: str, height: float) -> Figure:
-    """Returns an empty figure with its title, `height` in inches."""
-    figure = Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.08))
-    lines = textwrap.fill(title, 44)
-    figure.suptitle(lines, x=0.02, ha="left", fontsize=12.5, fontweight="bold", color=INK)
-    return figure
-
-
-@styled
-def save(figure: Figure, path: Path) -> None:
-    """Writes a figure as PNG; the same figure gives the same bytes. A letter that the font lacks becomes a box."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")
-        figure.savefig(path, dpi=DPI, format="png", metadata={"Software": None})
 
 
 def block_means(embeds: HybridVectors, size: int) -> NDArray[np.float64]:
@@ -200,64 +165,3 @@ def group_recalls(groups: Mapping[str, Mapping[str, Any]], metrics: Mapping[str,
     axes.set_xlabel("R@10; the lines are the whole pool's")
     legend_below(figure)
     return figure
-
-
-@styled
-def differences_chart(differences: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
-    """Draws the differences of the metrics that are shares, in percentage points, with their intervals.
-
-    Ranks have another unit and stay in the table.
-
-    Args:
-        differences: by direction and metric, `difference` and `interval` [low, high].
-    """
-    names = [name for name in differences[DIRECTIONS[0]] if not name.endswith("rank")]
-    figure = new_figure("Gain of the second model over the first", 1.8 + 0.45 * len(names))
-    axes = figure.add_subplot()
-    places = np.arange(len(names))
-    for shift, direction in zip((-0.16, 0.16), DIRECTIONS, strict=True):
-        found = [differences[direction][name] for name in names]
-        middle = 100 * np.array([each["difference"] for each in found])
-        spans = np.abs(100 * np.array([each["interval"] for each in found]).T - middle)
-        look: dict[str, Any] = {"color": COLOURS[direction], "fmt": MARKERS[direction], "markersize": 6}
-        axes.errorbar(middle, places + shift, xerr=spans, elinewidth=2, label=DIRECTION_NAMES[direction], **look)
-    axes.axvline(0, color=INK, linewidth=1.2)
-    axes.set_yticks(places, names)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.set_xlabel("difference in percentage points, with 95 % interval")
-    legend_below(figure)
-    return figure
-
-
-@styled
-def rank_against_rank(ranks: tuple[Ranks, Ranks], direction: str, pool_size: int) -> Figure:
-    """Draws each query's rank by the second model against that by the first; below the diagonal the second is better.
-
-    The area of a dot grows with the queries that share it.
-    """
-    first, second = ranks
-    figure = new_figure(f"Ranks by both models, {DIRECTION_NAMES[direction]}", 4.9)
-    axes = figure.add_subplot()
-    pairs, shared = np.unique(np.stack([first, second]), axis=1, return_counts=True)
-    axes.scatter(pairs[0], pairs[1], s=20 * shared**0.75, color=COLOURS[direction], alpha=0.55, linewidths=0)
-    axes.plot([1, pool_size], [1, pool_size], color=INK, linewidth=1.2)
-    ends = 0.8, pool_size * 1.25
-    axes.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda rank, _: f"{rank:,.0f}"))
-        axis.set_minor_formatter(NullFormatter())
-    axes.set(xlabel="rank by the first model", ylabel="rank by the second model")
-    counts = {"second better": second < first, "first": first < second, "equal": first == second}
-    axes.set_title(
-        ", ".join(f"{who}: {queries.sum():,}" for who, queries in counts.items()), loc="left", fontsize=10, color=SOFT
-    )
-    return figure
-
-
-def legend_below(figure: Figure, columns: int = 3) -> None:
-    """Adds one legend for the figure under its axes, chance last."""
-    entries = sorted(
-        zip(*figure.axes[0].get_legend_handles_labels(), strict=True), key=lambda entry: entry[1] == CHANCE
-    )
-    handles, labels = zip(*entries, strict=True)
-    figure.legend(handles, labels, loc="outside lower left", ncols=columns, columnspacing=1.2, handlelength=1.4)

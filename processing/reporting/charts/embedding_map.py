@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from processing.pair_retrieval.hybrid_vectors import Candidates, HybridVectors
 
-from .charts import INK, SOFT, legend_below, new_figure, styled
+from .style import INK, SOFT, legend_below, new_figure, styled
 
 MOVIES = 150  # that are drawn at most: t-SNE of all of a large split takes minutes
 FEW = 30  # points, too few for t-SNE

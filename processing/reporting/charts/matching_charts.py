@@ -6,8 +6,9 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from .charts import INK, legend_below, new_figure, styled
-from .matching_tables import TABLES
+from processing.reporting.matching_tables import TABLES
+
+from .style import INK, legend_below, new_figure, styled
 
 COLOURS = {"complete_table": "#1f5f99", "half_of_the_table": "#d98b16", "one_to_one": "#1f7a4d"}
 STYLES = {"complete_table": "-", "half_of_the_table": "--", "one_to_one": "-."}

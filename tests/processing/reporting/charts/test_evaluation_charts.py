@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from processing.pair_retrieval.hybrid_vectors import HybridVectors
-from processing.reporting.charts import CELLS, block_means, distance_matrix, rank_bins
-from processing.reporting.embedding_map import to_plane
+from processing.reporting.charts.evaluation_charts import CELLS, block_means, distance_matrix, rank_bins
 from tests.processing.evaluation.test_retrieval import unit
 
 
@@ -33,15 +32,3 @@ def test_the_matrix_shows_distances_in_cells_that_a_page_can_show(rows):
 def test_rank_bins_hold_each_rank_once(size):
     ranks = [rank for first, last in rank_bins(size) for rank in range(first, last + 1)]
     assert ranks == list(range(1, size + 1))
-
-
-def test_a_collapsed_model_is_one_point_on_the_map():
-    assert not to_plane(parts(np.ones((40, 4)) / 2)).any()
-
-
-@pytest.mark.parametrize("rows", [4, 40])
-def test_the_map_has_a_place_for_each_and_the_same_each_time(rows):
-    embeds = parts(unit(np.random.default_rng(2), rows, 8))
-    places = to_plane(embeds)
-    assert places.shape == (rows, 2) and np.isfinite(places).all()
-    assert places.tobytes() == to_plane(embeds).tobytes()
