@@ -122,12 +122,22 @@ def sigmoid_loss(images: Tensor, texts: Tensor, bias: Tensor, targets: Targets) 
     return _SigmoidLoss.apply(images, texts, bias, targets)
 
 
-def _tiles(images: Tensor, texts: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Yields the images and texts of each tile and the dot products of them, (images, texts)."""
-    starts = product(range(0, len(images), TILE), range(0, len(texts), TILE))
-    for row, column in starts:
+def _tiles(images: Tensor, texts: Tensor, only: Tensor | None = None) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Yields the images and texts of each tile and the dot products of them, (images, texts).
+
+    Args:
+        images: (images, dimensions).
+        texts: (texts, dimensions).
+        only: all dot products, if they are one tile that is there.
+    """
+    for row, column in product(range(0, len(images), TILE), range(0, len(texts), TILE)):
         rows, columns = slice(row, min(row + TILE, len(images))), slice(column, min(column + TILE, len(texts)))
-        yield rows, columns, images[rows] @ texts[columns].T
+        yield rows, columns, images[rows] @ texts[columns].T if only is None else only
+
+
+def _if_alone(tile: Tensor, images: Tensor, texts: Tensor) -> Tensor | None:
+    """Returns a tile for its second use if there are no others, so that small batches are computed once."""
+    return tile if tile.shape == (len(images), len(texts)) else None
 
 
 class _ContrastiveLoss(Function):
@@ -135,19 +145,20 @@ class _ContrastiveLoss(Function):
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, texts: Tensor, targets: Targets, gather: Gather) -> Tensor:
+        ctx.targets, ctx.only = targets, None
         # Of each query: the logsumexp of its logits, the sum of its targets times logits, the sum of its targets.
         by_image, by_text = (side.new_zeros(3, len(side)) for side in (images, texts))
         by_image[0] = by_text[0] = -torch.inf
         for rows, columns, logits in _tiles(images, texts):
             target = targets.tile(rows, columns, logits.dtype)
             products = logits * target
+            ctx.only = _if_alone(logits, images, texts)
             for sums, part, dim in ((by_image, rows, 1), (by_text, columns, 0)):
                 sums[0, part] = torch.logaddexp(sums[0, part], logits.logsumexp(dim))
                 sums[1, part] += products.sum(dim)
                 sums[2, part] += target.sum(dim)
         of_all = gather(by_text)
         by_text = torch.stack([of_all[:, 0].logsumexp(0), *of_all[:, 1:].sum(0)])
-        ctx.targets = targets
         ctx.save_for_backward(images, texts, by_image, by_text)
         of_images, of_texts = ((sums[0] - sums[1] / sums[2]).sum() for sums in (by_image, by_text))
         return (of_images + of_texts / len(of_all)) / (2 * len(texts))
@@ -157,7 +168,7 @@ class _ContrastiveLoss(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         images, texts, by_image, by_text = ctx.saved_tensors
         of_images, of_texts = torch.zeros_like(images), torch.zeros_like(texts)
-        for rows, columns, logits in _tiles(images, texts):
+        for rows, columns, logits in _tiles(images, texts, ctx.only):
             (row_sum, _, row_targets), (column_sum, _, column_targets) = by_image[:, rows, None], by_text[:, columns]
             of_logits = (logits - row_sum).exp_()
             of_logits += (logits - column_sum).exp_()
@@ -173,11 +184,12 @@ class _SigmoidLoss(Function):
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, texts: Tensor, bias: Tensor, targets: Targets) -> Tensor:
-        ctx.targets = targets
+        ctx.targets, ctx.only = targets, None
         ctx.save_for_backward(images, texts, bias)
         total = images.new_zeros(())
         for rows, columns, logits in _tiles(images, texts):
             target = targets.tile(rows, columns, logits.dtype)
+            ctx.only = _if_alone(logits, images, texts)
             total += F.binary_cross_entropy_with_logits(logits + bias, target, reduction="sum")
         return total / len(texts)
 
@@ -186,7 +198,7 @@ class _SigmoidLoss(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         images, texts, bias = ctx.saved_tensors
         of_images, of_texts, of_bias = map(torch.zeros_like, ctx.saved_tensors)
-        for rows, columns, logits in _tiles(images, texts):
+        for rows, columns, logits in _tiles(images, texts, ctx.only):
             of_logits = (logits + bias).sigmoid_() - ctx.targets.tile(rows, columns, logits.dtype)
             of_images[rows] += of_logits @ texts[columns]
             of_texts[columns] += of_logits.T @ images[rows]

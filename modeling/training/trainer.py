@@ -3,12 +3,11 @@
 import gc
 import shutil
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_gather
 from torch.utils.data import DataLoader, Dataset, Sampler, SequentialSampler
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput, has_length
@@ -19,7 +18,9 @@ from modeling.posterclip.losses import Targets
 from modeling.posterclip.modeling_posterclip import PosterCLIPModel
 
 from .argument_checks import check_arguments
+from .finite_losses import FiniteLosses
 from .gradient_cache import backward_in_chunks
+from .joint_loss import joint_loss
 from .lora import adapted_encoders, load_adapter, merged_state_dict, save_adapter
 from .parameter_groups import decay_parameter_names, split_by_depth
 from .samplers import EpochCallback, LengthGroupedSampler
@@ -71,9 +72,14 @@ class PosterCLIPTrainer(Trainer):
         **kwargs: Any,
     ) -> None:
         check_arguments(args, chunk_size, layer_decay, genre_weight)
+        args.logging_nan_inf_filter = False  # it waits for each step, and here such a loss is an error
         super().__init__(model, args, *rest, **kwargs)
+        self.clip = model
+        self.frozen = {name: is_frozen(getattr(model, name)) for name in ("vision_model", "text_model")}
+        self.finite_losses = FiniteLosses()
         self.chunk_size, self.layer_decay, self.genre_weight = chunk_size, layer_decay, genre_weight
         self.add_callback(EpochCallback)
+        self.add_callback(self.finite_losses)
 
     def get_train_dataloader(self) -> DataLoader:
         """Returns the batches of the training data. A stream that is split by process already is not split again."""
@@ -89,6 +95,11 @@ class PosterCLIPTrainer(Trainer):
             prefetch_factor=self.args.dataloader_prefetch_factor,
             multiprocessing_context=self.args.dataloader_multiprocessing_context,
         )
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Trains as `Trainer` does."""
+        self.clip.train()
+        return super().train(*args, **kwargs)
 
     def set_initial_training_values(self, args: TrainingArguments, dataloader: DataLoader) -> Any:
         """Returns the values of `Trainer`, but one epoch for a stream, so that a finished run does not go on."""
@@ -121,48 +132,31 @@ class PosterCLIPTrainer(Trainer):
         return (loss, outputs) if return_outputs else loss
 
     def _joint_loss(self, images: Tensor, texts: Tensor, metadata: dict[str, Any]) -> Tensor:
-        """Returns this process's share of the loss of the joint batch times the number of processes.
-
-        The mean over processes, which distributed training takes of losses and gradients, is that of the joint batch.
-        """
-        own, processes, first = (images, texts), self.args.world_size, 0
-        positive_ids, genres = metadata["positive_ids"], self._genres(metadata)
-        if processes > 1:
-            first, texts = self.args.process_index * len(images), torch.cat(all_gather(texts))
-            positive_ids = self.accelerator.gather(positive_ids)
-            genres = None if genres is None else self.accelerator.gather(genres)
-            # accelerate pads the last batch with pairs from the start of the epoch.
-            state = self.accelerator.gradient_state
-            if state.end_of_dataloader and state.sync_gradients and state.remainder > 0:
-                images, texts = images[: max(state.remainder - first, 0)], texts[: state.remainder]
-        targets = Targets(positive_ids, genres, self.genre_weight, first)
-        loss = processes * self.clip.pair_loss(images, texts, targets, lambda part: self.accelerator.gather(part[None]))
-        if not loss.isfinite():
-            self._raise_not_finite(loss, *own, metadata.get("ids", metadata["positive_ids"].tolist()))
-        return loss
-
-    def _genres(self, metadata: dict[str, Any]) -> Tensor | None:
-        if self.genre_weight == 0:
-            return None
-        if "genres" not in metadata:
+        positive_ids, genres = metadata["positive_ids"], metadata.get("genres") if self.genre_weight else None
+        if self.genre_weight and genres is None:
             raise ValueError("genre_weight needs training data with genres.")
-        return metadata["genres"]
-
-    def _raise_not_finite(self, loss: Tensor, images: Tensor, texts: Tensor, ids: list[Any]) -> NoReturn:
-        finite = (images.isfinite() & texts.isfinite()).all(1).tolist()
-        bad = [str(name) for name, is_finite in zip(ids, finite, strict=True) if not is_finite]
-        which = "Rows whose embeddings are not finite" if bad else "Rows of the batch"
-        rows = ", ".join(bad or map(str, ids))
-        raise FloatingPointError(f"The loss of step {self.state.global_step + 1} is {loss.item()}. {which}: {rows}")
+        targets = Targets(positive_ids, genres, self.genre_weight)
+        loss = joint_loss(self.clip, self.accelerator, images, texts, targets)
+        if self.is_in_train:
+            self.finite_losses.add(self.state.global_step + 1, loss, images, texts, metadata.get("ids", positive_ids))
+        return loss
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
-        """Runs the forward and backward pass of a batch, in chunks if there is a `chunk_size`; returns the loss."""
+        """Runs the forward and backward pass of a batch, in chunks if there is a `chunk_size`; returns the loss.
+
+        The mode of the model is set after an evaluation only, because to visit all modules takes as long as a step.
+        """
+        if not self.clip.training:
+            model.train()
+        inputs = self._prepare_inputs(inputs)
         if self.chunk_size is None:
-            return super().training_step(model, inputs, num_items_in_batch)
-        model.train()
-        inputs, metadata = _split(self._prepare_inputs(inputs))
+            with self.compute_loss_context_manager():
+                value = self.compute_loss(model, inputs) / self.current_gradient_accumulation_steps
+            self.accelerator.backward(value)
+            return value.detach()
+        inputs, metadata = _split(inputs)
 
         def loss(images: Tensor, texts: Tensor) -> Tensor:
             return self._joint_loss(images, texts, metadata) / self.current_gradient_accumulation_steps
@@ -182,11 +176,11 @@ class PosterCLIPTrainer(Trainer):
         """Returns the batch on the device, with features in place of the inputs of frozen encoders."""
         inputs, model = super()._prepare_inputs(inputs), self.clip
         with torch.no_grad(), self.compute_loss_context_manager():
-            if is_frozen(model.vision_model) and (names := [name for name in POSTERS if name in inputs]):
+            if self.frozen["vision_model"] and (names := [name for name in POSTERS if name in inputs]):
                 rows = zip(*(inputs.pop(name).split(FROZEN_BATCH_SIZE) for name in names), strict=True)
                 parts = (self._model_inputs(dict(zip(names, part, strict=True))) for part in rows)
                 inputs["image_features"] = torch.cat([model.vision_features(**part) for part in parts])
-            for prefix in TEXTS if is_frozen(model.text_model) else ():
+            for prefix in TEXTS if self.frozen["text_model"] else ():
                 if f"{prefix}input_ids" in inputs:
                     texts = inputs.pop(f"{prefix}input_ids"), inputs.pop(f"{prefix}attention_mask")
                     rows = zip(*(part.split(FROZEN_BATCH_SIZE) for part in texts), strict=True)
@@ -213,6 +207,8 @@ class PosterCLIPTrainer(Trainer):
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         """Creates the optimizer, with layer-wise learning rates, and clamps the logit scale after each step."""
+        if self.optimizer is not None:
+            return self.optimizer
         optimizer = super().create_optimizer(*args, **kwargs)
         if self.layer_decay is not None:
             encoders = self.clip.vision_model, self.clip.text_model
@@ -286,11 +282,6 @@ class PosterCLIPTrainer(Trainer):
         self.accelerator.free_memory()
         gc.collect()
         self.accelerator.end_training()
-
-    @property
-    def clip(self) -> PosterCLIPModel:
-        """The unwrapped model."""
-        return self.accelerator.unwrap_model(self.model)
 
 
 def _split(batch: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -58,6 +58,34 @@ def test_a_loss_that_is_not_a_number_stops_the_run_with_its_step_and_rows(tmp_pa
         trainer.train()
 
 
+def test_a_loss_that_is_not_a_number_is_never_saved(tmp_path):
+    processor, movies = tiny_processor(), tiny_movies(8)
+    model, pairs = tiny_model(), MoviePairs(movies, processor, plots=[["c"] if row == 5 else ["b"] for row in range(8)])
+    with torch.no_grad():
+        model.get_input_embeddings().weight[processor.tokenizer.convert_tokens_to_ids("c")] = torch.nan
+    steps = {"train_sampling_strategy": "sequential", "per_device_train_batch_size": 2, "logging_strategy": "no"}
+    trainer = tiny_trainer(model, tmp_path, pairs, save_strategy="steps", save_steps=2, **steps)
+    with pytest.raises(FloatingPointError, match=r"The loss of step 3 is nan\. Rows .* not finite: 5$"):
+        trainer.train()
+    assert [folder.name for folder in tmp_path.iterdir()] == ["checkpoint-2"]
+
+
+def test_a_model_is_in_training_mode_in_each_step_and_not_in_evaluations(tmp_path):
+    model, pairs, modes = tiny_model(), MoviePairs(tiny_movies(2), tiny_processor()), []
+    model.vision_model.register_forward_hook(lambda module, *_: modes.append(module.training))
+    evaluated = {"eval_strategy": "steps", "eval_steps": 1}
+    tiny_trainer(model, tmp_path, pairs, {"eval_dataset": pairs}, max_steps=2, **evaluated).train()
+    assert modes == [True, False, True, False]
+
+
+def test_a_trainer_trains_again(tmp_path):
+    model = tiny_model(logit_scale_init_value=4.6)
+    trainer = tiny_trainer(model, tmp_path, learning_rate=1.0, max_steps=1)
+    for _ in range(2):
+        trainer.train()
+    assert model.logit_scale.item() <= math.log(100) + 1e-6
+
+
 def test_accumulated_steps_are_averaged(tmp_path):
     """Two batches of the same two movies, in one step, are one batch of them."""
 
