@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
             check_format(report.distances)
         if report.page:
             require_extra("report", "matplotlib", "sklearn", "threadpoolctl")
-        catalogue = data.load()
+        catalogue = data.load(options.splits)
         parts = [find(name, catalogue, options, data.ocr_language, comparing) for name in rest.model]
         descriptions = [part.results if isinstance(part, Evaluation) else part.description() for part in parts]
         check_replaceable(output, descriptions)

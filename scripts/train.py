@@ -1,7 +1,6 @@
 """Train a PosterCLIP on a catalogue: `python scripts/train.py scripts/configs/posterclip.yaml --catalogue FOLDER`."""
 
 import json
-from functools import partial
 from pathlib import Path
 
 from scripts.common.command_line import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, stop
@@ -50,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
             train_dataset=movies.pairs,
             eval_dataset=movies.eval_pairs,
             processing_class=processor,
-            compute_metrics=partial(trainer_metrics, dense_dim=model.config.projection_dim),
+            compute_metrics=trainer_metrics,
             chunk_size=run.chunk_size,
             layer_decay=run.layer_decay,
             genre_weight=run.genre_weight,

@@ -15,14 +15,14 @@ from processing.posterclip.ocr import SIZES
 from processing.splits.near_duplicates import Thumbnails
 from processing.splits.splits import SPLIT_SIZES, make_splits
 
-from .image_checks import check_posters
 from .movies import MOVIE_FEATURES, check_movies, source_warnings
 from .ocr_cache import read_posters
 from .ocr_lines import LINES, read_poster_text
 from .plot_lengths import describe_cut_plots
+from .poster_manifest import check_posters
 from .sources.columns import Columns
 from .sources.layouts import read_source
-from .sources.rows import BadRow, CatalogueError, bad_row
+from .sources.rows import BadRow, CatalogueError, bad_row, report_bad_rows
 
 __all__ = ["BadRow", "Catalogue", "CatalogueError", "load_catalogue"]
 
@@ -47,7 +47,7 @@ class Catalogue:
         split_by: what decided the splits.
         seed: of the splits that are made here.
         warnings: what a user should know about the source, one line each.
-        thumbnails: of the posters of each split, (rows, 32, 32); near-duplicates are found by them.
+        thumbnails: of the posters of each split that was checked, (rows, 32, 32), to find near-duplicates by.
     """
 
     source: str
@@ -62,8 +62,8 @@ class Catalogue:
     thumbnails: Mapping[str, Thumbnails] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if shared := self.shared_series:
-            logger.warning("%s: %d series of validation or test lie in another split too", self.source, shared)
+        if count := self.shared_series:
+            logger.warning("%s: %d series of validation or test lie in another split too", self.source, count)
 
     def leaking_series(self) -> dict[str, dict[str, list[str]]]:
         """Returns the series of validation and test that lie in another split too: the ids of their movies by split."""
@@ -75,7 +75,7 @@ class Catalogue:
 
     @property
     def shared_series(self) -> int:
-        """The number of series of validation and test that lie in another split too."""
+        """The number of `leaking_series`."""
         return len(self.leaking_series())
 
     @property
@@ -92,8 +92,7 @@ class Catalogue:
             CatalogueError: a split is not there, or there are fewer than two rows.
         """
         if missing := [name for name in names if name not in self.splits]:
-            there = ", ".join(self.splits)
-            raise CatalogueError(f"{self.source} has no split {missing[0]!r}; it has {there}")
+            raise CatalogueError(f"{self.source} has no split {missing[0]!r}; it has {', '.join(self.splits)}")
         movies = concatenate_datasets([self.splits[name] for name in names])
         if len(movies) < 2:
             raise CatalogueError(
@@ -134,14 +133,17 @@ class Catalogue:
             thumbnails=thumbnails,
         )
 
-    def with_poster_text(self, folder: Path, language: str | None = None, sizes: Sequence[int] = SIZES) -> "Catalogue":
-        """Returns the catalogue with the text on every poster, read by OCR where the source does not give it.
+    def with_poster_text(
+        self, folder: Path, language: str | None = None, sizes: Sequence[int] = SIZES, splits: Sequence[str] = ()
+    ) -> "Catalogue":
+        """Returns the catalogue with the text on its posters, read by OCR where the source does not give it.
 
         A poster that cannot be read has no lines, is logged, and is named in the report.
 
         Args:
             folder: keeps what was read, see `read_posters`.
             language, sizes: see `recognize_text`.
+            splits: those whose posters are read; all by default.
 
         Raises:
             CatalogueError: posters are to be read, and rapidocr or its model of the language is not installed.
@@ -150,7 +152,8 @@ class Catalogue:
             >>> load_catalogue("my_movies").with_poster_text(Path("cache")).report()["poster_text"]  # doctest: +SKIP
             {'given': 0, 'read': 160, 'without_text': 3, 'failed': []}
         """
-        movies = concatenate_datasets([*self.splits.values()])
+        needed = [name for name in self.splits if not splits or name in splits]
+        movies = concatenate_datasets([self.splits[name] for name in needed])
         texts = movies["poster_text"][:]
         unread = [index for index, lines in enumerate(texts) if lines is None]
         if not unread:
@@ -161,13 +164,14 @@ class Catalogue:
             raise CatalogueError(f"{len(unread)} posters of {self.source} are not read: {error}") from None
         for index, lines in zip(unread, read, strict=True):
             texts[index] = lines
-        splits, start = {}, 0
-        for name, split in self.splits.items():
+        found, start = DatasetDict(self.splits), 0
+        for name in needed:
+            split = self.splits[name]
             column = texts[start : start + len(split)]
-            split = split.remove_columns("poster_text").add_column("poster_text", column, feature=LINES)
-            splits[name], start = split, start + len(split)
+            found[name] = split.remove_columns("poster_text").add_column("poster_text", column, feature=LINES)
+            start += len(split)
         names = tuple(f"{movies[unread[index]]['id']}: {reason}" for index, reason in failed.items())
-        return replace(self, splits=DatasetDict(splits), posters_read=len(unread) - len(failed), posters_failed=names)
+        return replace(self, splits=found, posters_read=len(unread) - len(failed), posters_failed=names)
 
     def report(self, tokenizer: PreTrainedTokenizerBase | None = None) -> dict[str, Any]:
         """Returns what was read, for the JSON file of a run.
@@ -224,8 +228,9 @@ def load_catalogue(
     image_column: str | None = None,
     on_bad_rows: Literal["error", "skip"] = "error",
     seed: int = 0,
+    splits: Sequence[str] = (),
 ) -> Catalogue:
-    """Returns a catalogue of which every row and every poster was checked.
+    """Returns a catalogue of which every row was checked, and every poster of the splits that are needed.
 
     Args:
         source: a folder or table in one of the layouts of `processing.catalogue.sources.layouts`, or the name of a
@@ -234,30 +239,25 @@ def load_catalogue(
         image_column: the column of the posters; by default one with a known name or of type Image.
         on_bad_rows: "error" checks all rows, then stops; "skip" leaves bad ones out, logs and counts them.
         seed: of the splits that are made where the source has none (`make_splits`).
+        splits: those whose posters are checked, where the source says which row is in which; all by default.
 
     Raises:
         CatalogueError: it cannot be read, rows are bad, or a split is empty; the message says which and why.
 
     Example:
-        >>> catalogue = load_catalogue("my_movies", on_bad_rows="skip")  # doctest: +SKIP
-        >>> catalogue.report()["rows"]  # doctest: +SKIP
+        >>> load_catalogue("my_movies", on_bad_rows="skip").report()["rows"]  # doctest: +SKIP
         {'train': 112, 'validation': 16, 'test': 32}
     """
     found = read_source(source, plot_columns, image_column)
     given_text = read_poster_text(Path(source).expanduser())
     movies, problems = check_movies(found, given_text)
     unbroken = [index for index in range(len(movies)) if index not in problems]
-    bad_posters, thumbnails = check_posters(found.images, unbroken)
+    needed = [index for index in unbroken if not splits or movies[index]["split"] in (None, *splits)]
+    bad_posters, thumbnails = check_posters(found.images, needed)
     problems |= bad_posters
     bad_rows = [bad_row(found.rows[i], found.columns, problems[i], found.images[i]["image"]) for i in sorted(problems)]
     bad_rows += given_text.bad_rows
-    if bad_rows and on_bad_rows == "error":
-        shown = [f"  {bad}" for bad in bad_rows[:20]]
-        more = [f"  and {len(bad_rows) - 20} more"] if len(bad_rows) > 20 else []
-        hint = "Mend them, or leave them out with --on_bad_rows skip."
-        raise CatalogueError("\n".join([f"{source} has bad rows ({len(bad_rows)}):", *shown, *more, hint]))
-    for bad in bad_rows:
-        logger.warning("left out: %s", bad)
+    report_bad_rows(source, bad_rows, on_bad_rows)
 
     good = [index for index in range(len(movies)) if index not in problems]
     if not good:
@@ -287,14 +287,14 @@ def load_catalogue(
     table = table.cast_column("image", Image())
     order = [name for name in dict.fromkeys([*SPLIT_SIZES, *names]) if name is not None and name in names]
     indices = {name: [good[i] for i, of in enumerate(names) if of == name] for name in order}
-    splits = {name: table.select(of) for name, of in indices.items()}
+    checked = {name: of for name, of in indices.items() if thumbnails.keys() >= set(of)}
     return Catalogue(
         source,
-        DatasetDict(splits),
+        DatasetDict({name: table.select(of) for name, of in indices.items()}),
         bad_rows,
         found.columns,
         split_by,
         seed,
         warnings=tuple(warnings),
-        thumbnails={name: np.stack([thumbnails[index] for index in of]) for name, of in indices.items()},
+        thumbnails={name: np.stack([thumbnails[index] for index in of]) for name, of in checked.items()},
     )

@@ -3,21 +3,16 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from datasets import Dataset, Image
+from datasets import Dataset
 
 from processing.posterclip.processing_posterclip import PosterCLIPProcessor
 from processing.splits.titles import plain
 
+from .poster_manifest import poster_keys
+
 ABOUT_FILES = {"auto_map", "processor_class"}
 KEY_LENGTH = 16  # hex digits of a movie's keys
-
-
-def poster_keys(movies: Dataset) -> list[str]:
-    """Returns a hash of each poster's file."""
-    files = movies.select_columns("image").cast_column("image", Image(decode=False))
-    return [_hash(row["image"]["bytes"] or Path(row["image"]["path"]).read_bytes()) for row in files]
 
 
 def plot_keys(plots: Sequence[str]) -> list[str]:

@@ -14,8 +14,8 @@ from processing.posterclip.ocr import SIZES, Line, engine_name, recognize_text
 from processing.posterclip.ocr_text import compose_text
 from processing.posterclip.rgb import open_image
 
-from .fingerprints import poster_keys
 from .ocr_lines import check_lines
+from .poster_manifest import poster_keys
 
 # On 6,206 real posters 0.7 % had no text. More than this share of at least so many posters suggests another script.
 TEXTLESS_SHARE, TEXTLESS_POSTERS = 0.1, 20

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from processing.pair_retrieval.hybrid_vectors import Embeddings, HybridVectors
+from processing.pair_retrieval.hybrid_vectors import Embeddings
 from processing.pair_retrieval.measures import metric_names, summarise
 from processing.pair_retrieval.ranking import (
     DIRECTIONS,
@@ -158,16 +158,13 @@ def movie_places(ids: Ids) -> NDArray[np.intp]:
     return np.argsort(np.argsort(first))[codes]
 
 
-def trainer_metrics(prediction: Any, dense_dim: int | None = None) -> dict[str, float]:
+def trainer_metrics(prediction: Any) -> dict[str, float]:
     """For `Trainer(compute_metrics=...)`: a pool's metrics by direction, and under their bare names the mean of both.
 
     `prediction` holds `predictions`, the embeddings of posters and of plots, and `label_ids`, their movie ids. A movie
-    with several posters has a row for each; its plot is in the pool once. The numbers of an embedding from `dense_dim`
-    on are mostly zeros, which then cost nothing.
+    with several posters has a row for each; its plot is in the pool once.
     """
     (images, texts), ids = prediction.predictions, prediction.label_ids
-    if dense_dim is not None:
-        images, texts = (HybridVectors.from_array(side, dense_dim) for side in (images, texts))
     movies = movie_rows(ids)
     summary = evaluate_pool(images, texts[movies], ids, ids[movies]).summary()
     metrics = {f"{way}_{name}": value for way in DIRECTIONS for name, value in summary[way].items()}

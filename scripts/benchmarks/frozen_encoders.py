@@ -20,7 +20,8 @@ from transformers import (
 from modeling.inference.feature_cache import FeatureCache
 from modeling.training.trainer import PosterCLIPTrainer
 from processing import PosterCLIPProcessor
-from processing.catalogue.fingerprints import plot_keys, poster_keys
+from processing.catalogue.fingerprints import plot_keys
+from processing.catalogue.poster_manifest import poster_keys
 from processing.data.collation import MoviePairs, PairCollator, image_batches
 from scripts.benchmarks.measure import (
     Built,

@@ -62,8 +62,8 @@ class CatalogueArguments:
         },
     )
 
-    def load(self) -> Catalogue:
-        """Read and check the catalogue."""
+    def load(self, splits: Sequence[str] = ()) -> Catalogue:
+        """Read and check the catalogue; `splits` are those that are needed, all by default."""
         from processing.catalogue.catalogue import load_catalogue
 
         return load_catalogue(
@@ -72,6 +72,7 @@ class CatalogueArguments:
             image_column=self.image_column,
             on_bad_rows=self.on_bad_rows,
             seed=self.split_seed,
+            splits=splits,
         )
 
 
@@ -105,16 +106,19 @@ def load_model(name: str) -> tuple[PosterCLIPModel, PosterCLIPProcessor]:
         raise ValueError(f"{name} is not a PosterCLIP model that can be loaded{where}: {error}") from error
 
 
-def read_posters(catalogue: Catalogue, processor: PosterCLIPProcessor, language: str | None) -> Catalogue:
-    """Returns the catalogue with the text of every poster, read by OCR where the source does not give it.
+def read_posters(
+    catalogue: Catalogue, processor: PosterCLIPProcessor, language: str | None, splits: Sequence[str] = ()
+) -> Catalogue:
+    """Returns the catalogue with the text on its posters, read by OCR where the source does not give it.
 
     Args:
         catalogue: with or without poster text.
         processor: reads in its `ocr_language`, at its `ocr_sizes`.
         language: replaces that of the processor, unless it is None.
+        splits: those whose posters are read; all by default.
     """
     processor.ocr_language = language or processor.ocr_language
-    return catalogue.with_poster_text(OCR_CACHE, processor.ocr_language, processor.ocr_sizes)
+    return catalogue.with_poster_text(OCR_CACHE, processor.ocr_language, processor.ocr_sizes, splits)
 
 
 class CommandParser(HfArgumentParser):

@@ -22,7 +22,8 @@ from modeling.inference.feature_cache import FeatureCache, add_weights
 from modeling.posterclip.encoders import is_frozen
 from modeling.training.trainer import PosterCLIPTrainer
 from processing import PosterCLIPProcessor
-from processing.catalogue.fingerprints import plot_keys, plot_settings, poster_keys, poster_settings
+from processing.catalogue.fingerprints import plot_keys, plot_settings, poster_settings
+from processing.catalogue.poster_manifest import poster_keys
 from processing.data.collation import MoviePairs, first_plots, image_batches
 from processing.pair_retrieval.hybrid_vectors import HybridVectors
 from processing.posterclip.ocr_text import compose_text

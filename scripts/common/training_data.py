@@ -65,13 +65,16 @@ def load_data(
 ) -> TrainingData:
     """Returns the pairs of a catalogue that is read as a whole."""
     evaluates, use_poster_text = run.eval_strategy != "no", model.config.use_poster_text
-    catalogue = data.load()
+    names = [*splits.train_splits, *([splits.eval_split, "train"] if evaluates else [])]
+    with run.main_process_first():
+        catalogue = data.load(names)
     if evaluates and splits.eval_split == "validation":
         catalogue = catalogue.with_validation()
     catalogue.movies(splits.train_splits)  # a wrong name is refused before posters are read
     if use_poster_text:
+        read = [*splits.train_splits, *([splits.eval_split] if evaluates else [])]
         with run.main_process_first():
-            catalogue = read_posters(catalogue, processor, data.ocr_language)
+            catalogue = read_posters(catalogue, processor, data.ocr_language, read)
     pairs = MoviePairs(
         catalogue.movies(splits.train_splits),
         processor,

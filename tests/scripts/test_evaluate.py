@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -33,6 +34,27 @@ def test_results_are_printed_and_written(model, catalogue, capsys):
         assert word in printed
     tables = (Path(model) / "report-test" / "tables.md").read_text()
     assert tables in printed
+
+
+def test_a_second_evaluation_opens_no_poster_again(model, catalogue, tmp_path, monkeypatch):
+    for poster in catalogue.glob("*.png"):
+        os.utime(poster, (0, 0))
+    cache = ("--feature_cache", str(tmp_path / "features"))
+    opened = []
+    original = Image.open
+    monkeypatch.setattr(Image, "open", lambda *given, **options: opened.append(given) or original(*given, **options))
+    first = results_of(model, catalogue, *cache)
+    assert len(opened) == 12  # six movies of test, each checked once and encoded once
+    assert results_of(model, catalogue, *cache)["metrics"] == first["metrics"]
+    assert len(opened) == 12
+
+
+def test_posters_of_other_splits_are_not_read(model, catalogue):
+    rows = [json.loads(line) for line in (catalogue / "metadata.jsonl").read_text().splitlines()]
+    (catalogue / rows[0]["file_name"]).write_bytes(b"<html>")
+    assert rows[0]["split"] == "train" and results_of(model, catalogue)["metrics"]["pool"]["image_to_text"] == 6
+    with pytest.raises(SystemExit, match="starts with <html>"):
+        results_of(model, catalogue, "--legacy_protocol", "True")
 
 
 def test_a_movie_with_two_posters_has_its_plot_in_the_pool_once(model, catalogue, tmp_path):

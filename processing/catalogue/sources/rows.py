@@ -1,14 +1,19 @@
 """Rows as their files give them, before any check."""
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from datasets import Dataset, Features, Image
 
 from .columns import Columns, plain_name
+
+BAD_ROWS_SHOWN = 20
+
+logger = logging.getLogger(__name__)
 
 # The column of ids where a source has none.
 FILE_ID = "the name of the poster's file"
@@ -76,6 +81,21 @@ def bad_row(row: Row, columns: Columns, reason: str, image: Mapping[str, Any] | 
     number = row.fields.get("id") if number is None else number
     where = row.where if number is None else f"{row.where} (id {str(number)[:40]})"
     return BadRow(where, row.poster or Path((image or {}).get("path") or "").name, reason)
+
+
+def report_bad_rows(source: str, bad_rows: Sequence[BadRow], on_bad_rows: Literal["error", "skip"]) -> None:
+    """Log the rows of a source that are left out.
+
+    Raises:
+        CatalogueError: there are some, and `on_bad_rows` is "error".
+    """
+    if bad_rows and on_bad_rows == "error":
+        shown = [f"  {bad}" for bad in bad_rows[:BAD_ROWS_SHOWN]]
+        more = [f"  and {len(bad_rows) - BAD_ROWS_SHOWN} more"] if len(bad_rows) > BAD_ROWS_SHOWN else []
+        hint = "Mend them, or leave them out with --on_bad_rows skip."
+        raise CatalogueError("\n".join([f"{source} has bad rows ({len(bad_rows)}):", *shown, *more, hint]))
+    for bad in bad_rows:
+        logger.warning("left out: %s", bad)
 
 
 @dataclass

@@ -80,7 +80,7 @@ class Evaluator:
             self.known.append((options.titles, options.plots))
         reads = self.matcher.model.config.use_poster_text
         if reads:
-            catalogue = read_posters(catalogue, self.matcher.processor, ocr_language)
+            catalogue = read_posters(catalogue, self.matcher.processor, ocr_language, [*splits])
         self.catalogue = catalogue
         self.pools = {split: catalogue.movies([split]) for split in splits}
         self.trained = self._trained()

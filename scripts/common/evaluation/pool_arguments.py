@@ -43,3 +43,10 @@ class PoolArguments:
     )
     batch_size: int = field(default=32, metadata={"help": "Posters or plots encoded at a time."})
     feature_cache: str = field(default=FEATURE_CACHE, metadata={"help": "Folder of encoder features, or none."})
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits whose posters are needed; none are all."""
+        if self.legacy_protocol:
+            return []
+        return [self.split, *(["train"] if self.split == "validation" else [])]  # which is taken from train if missing

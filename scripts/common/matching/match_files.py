@@ -11,8 +11,8 @@ from typing import Any, Literal
 from datasets import Dataset, Image
 from tqdm.auto import tqdm
 
-from processing.catalogue.fingerprints import poster_keys
 from processing.catalogue.one_side import read_movies, read_posters
+from processing.catalogue.poster_manifest import poster_keys
 from processing.posterclip.rgb import open_image
 from processing.reporting.results import read_results, write_results
 from processing.reporting.review import thumbnail, write_csv, write_review

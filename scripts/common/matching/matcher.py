@@ -21,9 +21,9 @@ from huggingface_hub.errors import EntryNotFoundError
 
 from modeling import PosterCLIPModel
 from processing import PosterCLIPProcessor
-from processing.catalogue.image_checks import check_posters
 from processing.catalogue.ocr_cache import read_posters
 from processing.catalogue.ocr_lines import LINES
+from processing.catalogue.poster_manifest import check_posters
 from processing.data.titles import all_titles
 from processing.matching.candidates import Movies, Posters, candidate_pairs, pair_dots
 from processing.matching.confidence import FLOOR

@@ -1,20 +1,6 @@
-import datasets
-from datasets import Dataset
-from PIL import Image
-
 from processing import PosterCLIPProcessor
-from processing.catalogue.fingerprints import plot_keys, plot_settings, poster_keys, poster_settings
+from processing.catalogue.fingerprints import plot_keys, plot_settings, poster_settings
 from tests.tiny import tiny_processor
-
-
-def test_a_poster_is_known_by_its_file_wherever_it_lies(tmp_path):
-    for name, colour in (("a", "red"), ("b", "blue"), ("c", "red")):
-        Image.new("RGB", (4, 4), colour).save(tmp_path / f"{name}.png")
-    paths = [str(tmp_path / f"{name}.png") for name in "abc"]
-    red, blue, again = poster_keys(Dataset.from_dict({"image": paths}).cast_column("image", datasets.Image()))
-    assert red == again != blue
-    inside = [{"bytes": (tmp_path / "b.png").read_bytes(), "path": None}]
-    assert poster_keys(Dataset.from_dict({"image": inside}).cast_column("image", datasets.Image())) == [blue]
 
 
 def test_settings_are_those_that_change_the_tensors(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from datasets import Dataset, Features, List, Value
 from PIL import Image, ImageDraw
 
-from processing.catalogue.fingerprints import poster_keys
+from processing.catalogue.poster_manifest import poster_keys
 from processing.data.text_removal import remove_poster_text, with_poster_text_removed
 
 LINES = List({"text": Value("string"), "score": Value("float64"), "box": List(Value("float64"))})

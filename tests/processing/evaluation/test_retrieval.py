@@ -105,12 +105,6 @@ def test_the_trainer_is_told_each_direction_and_their_mean() -> None:
     assert metrics["MRR"] == pytest.approx((metrics["image_to_text_MRR"] + metrics["text_to_image_MRR"]) / 2)
 
 
-def test_the_trainer_gets_the_same_metrics_of_embeddings_in_two_parts():
-    rng = np.random.default_rng(4)
-    prediction = SimpleNamespace(predictions=(unit(rng, 30, 12), unit(rng, 30, 12)), label_ids=np.arange(30))
-    assert trainer_metrics(prediction, dense_dim=8) == trainer_metrics(prediction)
-
-
 def test_the_trainer_counts_a_plot_once_where_a_movie_has_several_posters():
     images, texts = np.eye(3)[[0, 0, 1]], np.eye(3)[[1, 1, 0]]  # each poster is nearest to the plot of the other movie
     metrics = trainer_metrics(SimpleNamespace(predictions=(images, texts), label_ids=np.array([7, 7, 9])))
