@@ -57,7 +57,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "legacy": lambda: format_table(legacy_protocol_rows(_load("ablations/seed")["legacy_protocol"])),
     "seed pool": lambda: format_table(pool_rows(_load("ablations/seed")["metrics"])),
     "leaks": lambda: format_table(leak_rows(_load("leaks"))),
-    "title share": lambda: format_table(share_rows(_load("title_share")["runs"])),
+    "title share": lambda: format_table(share_rows(_load("title_share")["means"])),
     "ablations": lambda: format_table(ablation_rows(read_evaluations(result_files(RESULTS / "ablations")))),
     "pool sizes": lambda: format_table(pool_size_rows(_load("ablations/best")["pool_sizes"])),
     "one to one": lambda: format_table(one_to_one_rows(_load("ablations/best")["one_to_one"])),

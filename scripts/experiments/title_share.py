@@ -64,10 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     measured = measure(settings, run, others, held_out, share)
                     found.append({"title_share": share, "fold": fold, "movies": len(held_out), "measured": measured})
                     about = {"plot_columns": data.plot_columns, "train_splits": options.train_splits}
-                    write_results(options.output, {**about, "runs": found})
+                    write_results(options.output, {**about, "means": means(found), "runs": found})
     except USER_ERRORS as error:
         stop(error)
-    print(format_table(share_rows(found)))
+    print(format_table(share_rows(means(found))))
 
 
 def measure(
@@ -100,22 +100,40 @@ def measure(
     return found
 
 
-def share_rows(runs: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Returns rows for `format_table`: a row for each share, of what it reaches over the movies of all folds."""
+def means(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns what each share reaches over the movies of all folds."""
+    by_share = {
+        share: [run for run in runs if run["title_share"] == share] for share in {r["title_share"] for r in runs}
+    }
+    return [
+        {
+            "title_share": share,
+            "movies": sum(run["movies"] for run in by_share[share]),
+            "measured": {
+                known: {way: {name: _mean(by_share[share], known, way, name) for name in METRICS} for way in DIRECTIONS}
+                for known in by_share[share][0]["measured"]
+            },
+        }
+        for share in sorted(by_share)
+    ]
+
+
+def _mean(runs: Sequence[dict[str, Any]], known: str, way: str, name: str) -> float:
+    weights = [run["movies"] for run in runs]
+    return float(np.average([run["measured"][known][way][name] for run in runs], weights=weights))
+
+
+def share_rows(shares: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Returns rows for `format_table`, one for each of the `means`."""
     kinds = {"titles used": "titles=use, plots=all", "titles hidden": "titles=hide, plots=all"}
     rows = [["share of movies with a title", *(f"{name}, {kind}" for kind in kinds for name in METRICS)]]
-    for share in sorted({run["title_share"] for run in runs}):
-        of_share = [run for run in runs if run["title_share"] == share]
-        weights = [run["movies"] for run in of_share]
-        cells = []
-        for known in kinds.values():
-            for name in METRICS:
-                ways = [
-                    np.average([run["measured"][known][way][name] for run in of_share], weights=weights)
-                    for way in DIRECTIONS
-                ]
-                cells.append(" / ".join(f"{100 * value:.1f}" for value in ways))
-        rows.append([f"{share:g}", *cells])
+    for share in shares:
+        cells = [
+            " / ".join(f"{100 * share['measured'][known][way][name]:.1f}" for way in DIRECTIONS)
+            for known in kinds.values()
+            for name in METRICS
+        ]
+        rows.append([f"{share['title_share']:g}", *cells])
     return rows
 
 

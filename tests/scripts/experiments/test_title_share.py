@@ -3,7 +3,7 @@ import json
 import pytest
 
 from scripts.experiments import title_share
-from scripts.experiments.title_share import share_rows
+from scripts.experiments.title_share import means, share_rows
 
 
 def run(share: float, fold: str, movies: int, value: float) -> dict:
@@ -13,7 +13,7 @@ def run(share: float, fold: str, movies: int, value: float) -> dict:
 
 
 def test_a_share_is_measured_over_the_movies_of_all_folds():
-    rows = share_rows([run(0.5, "0", 100, 0.3), run(0.5, "1", 300, 0.7), run(0.0, "0", 100, 0.2)])
+    rows = share_rows(means([run(0.5, "0", 100, 0.3), run(0.5, "1", 300, 0.7), run(0.0, "0", 100, 0.2)]))
     assert rows[1][:2] == ["0", "20.0 / 20.0"] and rows[2] == ["0.5", *["60.0 / 60.0"] * 4]
 
 
