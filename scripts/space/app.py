@@ -159,17 +159,17 @@ def poster_html(poster: EncodedPoster, with_ocr: bool) -> str:
     small = poster.image.copy()
     small.thumbnail((DISPLAY_SIZE, DISPLAY_SIZE))
     small.save(content := BytesIO(), "JPEG", quality=88)
-    boxes = []
-    for line in poster.lines:
+    boxes, words = [], []
+    for text, line in {line["text"]: line for line in poster.lines}.items():  # several readings may agree
         left, top, right, bottom = (100 * share for share in line["box"])
         place = f"left:{left:.2f}%;top:{top:.2f}%;width:{right - left:.2f}%;height:{bottom - top:.2f}%"
-        boxes.append(f'<span class="box" style="{place}" title="{escape(line["text"])}"></span>')
-    lines = [f'<li title="OCR score {line["score"]:.2f}">{escape(line["text"])}</li>' for line in poster.lines]
+        boxes.append(f'<span class="box" style="{place}" title="{escape(text)}"></span>')
+        words.append(f'<li title="OCR score {line["score"]:.2f}">{escape(text)}</li>')
     none = "OCR found no text on it: the image alone is matched." if with_ocr else "The image alone is matched."
     image = f'<img src="data:image/jpeg;base64,{b64encode(content.getvalue()).decode()}" alt="The poster">'
     below = (
-        f'<h3>Text on the poster</h3><ul class="words">{"".join(lines)}</ul>'
-        if lines
+        f'<h3>Text on the poster</h3><ul class="words">{"".join(words)}</ul>'
+        if words
         else f'<p class="soft">{none}</p>'
     )
     return f'<div class="poster">{image}{"".join(boxes)}</div>{below}'

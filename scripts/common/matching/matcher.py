@@ -254,7 +254,7 @@ class Matcher:
                     }
                 )
             first = candidates[0] if candidates and decided[row] != ABSENT else {}
-            texts = {"poster_text": posters.texts[row].lines, "candidates": candidates}
+            texts = {"poster_text": [*dict.fromkeys(posters.texts[row].lines)], "candidates": candidates}
             answers.append({"status": decided[row], **first, **texts})
         return answers
 
