@@ -89,6 +89,8 @@ class PosterCLIPConfig(PreTrainedConfig):
             last token, the maximum or a weighted mean (see `pool`). `auto` is replaced by the default of the encoder's
             family.
         text_head: the layers of the plot encoder's checkpoint after its pooling (see `build_head`).
+        vision_dtype, text_dtype: the dtype of an encoder's weights where it is not that of the model, as of a frozen
+            one in bfloat16; a saved model has it.
         prompt_ids: the token ids with which texts of each prompt begin, which are no part of their n-grams.
         loss: `contrastive` (symmetric InfoNCE) or `sigmoid` (SigLIP).
         logit_scale_init_value: the initial logarithm of the learnable logit scale; 2.6592 is CLIP's ln(1 / 0.07).
@@ -121,6 +123,8 @@ class PosterCLIPConfig(PreTrainedConfig):
     text_pooling: Literal["auto", "mean", "cls", "max", "lasttoken", "weightedmean", "pooler"] = "auto"
     text_head: list[dict[str, Any]] | tuple[()] = ()
     prompt_ids: list[list[int]] | tuple[()] = ()
+    vision_dtype: str | None = None
+    text_dtype: str | None = None
     loss: Literal["contrastive", "sigmoid"] = "contrastive"
     logit_scale_init_value: float | int = 2.6592
     logit_bias_init_value: float | int = -10.0

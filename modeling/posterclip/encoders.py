@@ -113,8 +113,9 @@ def load_encoder(
     pooling: str,
     head: Sequence[Mapping[str, Any]] = (),
     head_weights: Mapping[str, Tensor] | None = None,
+    dtype: str = "float32",
 ) -> PreTrainedModel:
-    """Returns a pretrained encoder in float32, the dtype for training.
+    """Returns a pretrained encoder.
 
     Weights of other parts, such as a language-modelling head, are ignored.
 
@@ -124,6 +125,7 @@ def load_encoder(
         pooling: see `pool`.
         head: layers after the pooling, see `build_head`.
         head_weights: their weights.
+        dtype: "float32", the dtype for training, or "auto", that of the checkpoint.
 
     Raises:
         ValueError: weights of the encoder are missing, have another shape or are not finite; it names them.
@@ -131,9 +133,7 @@ def load_encoder(
     """
     options = {"output_loading_info": True, "ignore_mismatched_sizes": True, **_head_options(config, pooling)}
     try:
-        encoder, loading = _model_class(config).from_pretrained(
-            name_or_path, config=config, dtype=torch.float32, **options
-        )
+        encoder, loading = _model_class(config).from_pretrained(name_or_path, config=config, dtype=dtype, **options)
     except SafetensorError as error:
         raise OSError(f"The weights of {name_or_path} are a damaged file: {error}") from error
     missing = set(loading["missing_keys"]) - PRETRAINING_ONLY
@@ -141,7 +141,7 @@ def load_encoder(
         raise ValueError(f"{name_or_path} has no pooling head ({listed(sorted(missing))}): use another pooling.")
     check_loading(name_or_path, {**loading, "missing_keys": missing}, allowed={"unexpected"})
     if head:
-        encoder.add_module("sentence_head", build_head(head).train(encoder.training))
+        encoder.add_module("sentence_head", build_head(head).to(encoder.dtype).train(encoder.training))
         encoder.get_submodule("sentence_head").load_state_dict(head_weights or {})
     check_finite(name_or_path, encoder.state_dict())
     return encoder

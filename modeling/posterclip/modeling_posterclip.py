@@ -72,7 +72,7 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
 
     def pooled_text_features(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Returns pooled features of texts without n-grams, (texts, feature)."""
-        return self._pool_texts(self._encode_texts(input_ids, attention_mask), attention_mask)
+        return self._pool_texts(self._encode_texts(input_ids, attention_mask), attention_mask).to(self.dtype)
 
     def with_char_ngrams(self, pooled: Tensor, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         """Returns pooled features of texts, (texts, feature), followed by their n-gram embeddings if there are any."""
@@ -102,7 +102,7 @@ class PosterCLIPModel(PosterCLIPPreTrainedModel):
         return with_pooler_output(outputs, self.embed_texts(self.with_char_ngrams(pooled, input_ids, attention_mask)))
 
     def _encode_images(self, pixel_values: Tensor, **kwargs: Any) -> ModelOutput:
-        return self.vision_model(pixel_values=pixel_values.to(self.dtype), return_dict=True, **kwargs)
+        return self.vision_model(pixel_values=pixel_values.to(self.vision_model.dtype), return_dict=True, **kwargs)
 
     def _pool_images(self, outputs: ModelOutput, pixel_attention_mask: Tensor | None = None, **_: Any) -> Tensor:
         return pool_image(outputs, self.config.vision_pooling, self.config.vision_config, pixel_attention_mask)

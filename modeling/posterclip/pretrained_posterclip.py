@@ -98,13 +98,16 @@ class PosterCLIPPreTrainedModel(Explains, PreTrainedModel):
         return self.visual_projection.weight.dtype
 
     @classmethod
-    def from_vision_text_pretrained(cls, vision: str, text: str, **fields: Any) -> Any:
+    def from_vision_text_pretrained(
+        cls, vision: str, text: str, vision_dtype: str = "float32", text_dtype: str = "float32", **fields: Any
+    ) -> Any:
         """Builds a model from two pretrained encoders; the projections start at random.
 
         Args:
             vision: folder or Hub name of the poster encoder.
             text: folder or Hub name of the plot encoder. Where it has files of sentence-transformers, these give its
                 pooling and the layers after it (see `sentence_embedding`).
+            vision_dtype, text_dtype: "float32", or "auto", the dtype of the checkpoint, for an encoder that is frozen.
             fields: further fields of `PosterCLIPConfig`.
 
         Example (needs the Hub):
@@ -118,8 +121,10 @@ class PosterCLIPPreTrainedModel(Explains, PreTrainedModel):
             fields["text_pooling"] = files.pooling
         config = PosterCLIPConfig(vision_config=vision_config, text_config=text_config, text_head=files.head, **fields)
         model = cls(config)
-        model.vision_model = load_encoder(vision, vision_config, config.vision_pooling)
-        model.text_model = load_encoder(text, text_config, config.text_pooling, files.head, files.weights)
+        model.vision_model = load_encoder(vision, vision_config, config.vision_pooling, dtype=vision_dtype)
+        model.text_model = load_encoder(
+            text, text_config, config.text_pooling, files.head, files.weights, dtype=text_dtype
+        )
         for name, side in ((vision, config.vision_config), (text, config.text_config)):
             # A Hub name says where an encoder comes from; a local path is nobody else's business.
             side.name_or_path = "" if os.path.isdir(name) else name
@@ -152,6 +157,12 @@ class PosterCLIPPreTrainedModel(Explains, PreTrainedModel):
         except SafetensorError as error:
             raise OSError(f"The weights of {pretrained_model_name_or_path} are a damaged file: {error}") from error
         model, loading = loaded
+        if "dtype" not in kwargs:  # transformers gives all parts one dtype
+            for encoder, dtype in (
+                (model.vision_model, model.config.vision_dtype),
+                (model.text_model, model.config.text_dtype),
+            ):
+                encoder.to(getattr(torch, dtype) if dtype else model.dtype)
         check_loading(pretrained_model_name_or_path, loading)
         check_finite(pretrained_model_name_or_path, model.state_dict())
         return (model, loading) if output_loading_info else model
@@ -168,6 +179,9 @@ class PosterCLIPPreTrainedModel(Explains, PreTrainedModel):
         if kwargs.get("state_dict") is None and any(".lora_" in name for name, _ in self.named_parameters()):
             raise ValueError("This model has adapters, which a saved folder could not load: merge them into it first.")
         kwargs.setdefault("save_original_format", False)
+        for side, encoder in (("vision", self.vision_model), ("text", self.text_model)):
+            own = None if encoder.dtype == self.dtype else str(encoder.dtype).removeprefix("torch.")
+            setattr(self.config, f"{side}_dtype", own)
         code = f"{type(self).__module__.rsplit('.', 1)[-1]}.{type(self).__name__}"
         self.config.auto_map = {"AutoModel": code, "AutoModelForZeroShotImageClassification": code}
         super().save_pretrained(save_directory, *args, **kwargs)

@@ -60,12 +60,18 @@ class ModelArguments:
         metadata={"help": "What of the image encoder trains: frozen, last-K (layer groups), lora or full."},
     )
     text_mode: str = field(default="full", metadata={"help": "What of the text encoder trains, in the same words."})
+    frozen_dtype: str = field(
+        default="float32",
+        metadata={"help": "New model: dtype of frozen encoders, float32, or auto for that of their checkpoint."},
+    )
     lora_rank: int | None = field(default=None, metadata={"help": "Rank for encoders in mode lora, 16 by default."})
 
     def __post_init__(self) -> None:
         """Refuses wrong modes before anything is loaded."""
         from modeling.training.freezing import check_modes
 
+        if self.frozen_dtype not in ("float32", "auto"):
+            raise ValueError(f"frozen_dtype: float32 or auto, not {self.frozen_dtype!r}.")
         self.lora_rank = check_modes(self.vision_mode, self.text_mode, lora_rank=self.lora_rank)
 
     def build(self) -> tuple[PosterCLIPModel, PosterCLIPProcessor]:
@@ -95,15 +101,24 @@ class ModelArguments:
                 text_prompt=self.text_prompt,
                 poster_text_prompt=self.poster_text_prompt,
             )
-            model = PosterCLIPModel.from_vision_text_pretrained(*encoders, prompt_ids=processor.prompt_ids, **fields)
+            kept = self.frozen_dtype
+            model = PosterCLIPModel.from_vision_text_pretrained(
+                *encoders,
+                vision_dtype=kept if self.vision_mode == "frozen" else "float32",
+                text_dtype=kept if self.text_mode == "frozen" else "float32",
+                prompt_ids=processor.prompt_ids,
+                **fields,
+            )
         else:
             raise ValueError(
                 "Name a saved model (--model_name_or_path), or the two encoders of a new one "
                 "(--vision_model_name_or_path and --text_model_name_or_path)."
             )
         dry_run(model, processor)
-        set_mode(model.vision_model, self.vision_mode, self.lora_rank)
-        set_mode(model.text_model, self.text_mode, self.lora_rank)
+        for encoder, mode in ((model.vision_model, self.vision_mode), (model.text_model, self.text_mode)):
+            if mode != "frozen":
+                encoder.float()  # steps would be rounded away in 16 bits
+            set_mode(encoder, mode, self.lora_rank)
         return model, processor
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from transformers import Siglip2VisionConfig, Siglip2VisionModel
+from transformers import AutoModel, Siglip2VisionConfig, Siglip2VisionModel
 from transformers.models.siglip2.image_processing_pil_siglip2 import Siglip2ImageProcessorPil
 
 from modeling import PosterCLIPModel
@@ -65,3 +65,18 @@ def test_prompts_and_dense_layers_are_those_of_the_run(prompt, printed, encoders
     encoder = FeatureEncoder(model, processor, batch_size=4, cache=str(tmp_path / "features"))
     for found, side in zip(encoder.embeddings(movies), (expected.image_embeds, expected.text_embeds), strict=True):
         torch.testing.assert_close(torch.from_numpy(found.to_array()), side, atol=1e-5, rtol=0)
+
+
+def test_a_frozen_encoder_may_keep_the_dtype_of_its_checkpoint(catalogue, encoders, tmp_path):
+    make_encoder(tmp_path / "text", "qwen3", *MADE["qwen3"])
+    half = AutoModel.from_pretrained(tmp_path / "text").to(torch.bfloat16)
+    half.save_pretrained(tmp_path / "text")
+    flags = ["--text_mode", "frozen", "--feature_cache", "none", "--frozen_dtype", "auto"]
+    model, processor = trained(catalogue, encoders, tmp_path / "run", *flags)
+    assert (model.text_model.dtype, model.vision_model.dtype, model.dtype) == (torch.bfloat16, *[torch.float32] * 2)
+    assert all(torch.equal(weight, half.state_dict()[name]) for name, weight in model.text_model.state_dict().items())
+    embeds = model(**processor(text=["a", "abc"], return_tensors="pt")).text_embeds
+    assert embeds.dtype == torch.float32
+    saved = ["--model_name_or_path", str(tmp_path / "run"), "--text_mode", "full"]
+    further, _ = trained(catalogue, [], tmp_path / "further", *saved)
+    assert further.text_model.dtype == torch.float32  # a step in bfloat16 would be rounded away

@@ -214,3 +214,30 @@ def test_spelled_n_grams_add_up_to_the_embedding():
         found[entry] += value
     torch.testing.assert_close(found, expected)
     assert [spelling for spelling, *_ in ngrams.spelled(ids)] == [" mob", "moby", "oby "]
+
+
+def glued() -> PreTrainedTokenizerFast:
+    """Byte-level tokens of which one holds the end of a prompt and the beginning of a text."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = Tokenizer(models.BPE({token: i for i, token in enumerate([*alphabet, ":T"])}, [(":", "T")]))
+    tokens.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokens.decoder = decoders.ByteLevel()
+    return wrapped(tokens)
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("prompt", ["passage: ", "Instruct: find a film\nQuery:", "title: none | text: "])
+@pytest.mark.parametrize("make", [*TOKENIZERS, glued])
+def test_a_prompt_is_no_part_of_the_ngrams(make, prompt, side):
+    processor = tiny_processor()
+    processor.tokenizer, texts = make(), ["The Old Lighthouse", *TITLES.values(), f"Query {prompt}"]
+    processor.tokenizer.padding_side = side
+    plain = processor(text=texts, return_tensors="pt")
+    processor.text_prompt, processor.poster_text_prompt = prompt, f"{prompt}another: "
+    ngrams = CharNgrams(len(processor.tokenizer), 4096, processor.prompt_ids)
+    ngrams.fit(processor.tokenizer, texts)
+    expected = ngrams(**plain)
+    assert expected.any(1).all()
+    assert torch.equal(ngrams(**processor(text=texts, return_tensors="pt")), expected)
+    read = processor(poster_text=texts, return_tensors="pt")
+    assert torch.equal(ngrams(read["poster_input_ids"], read["poster_attention_mask"]), expected)

@@ -62,13 +62,14 @@ def test_features_are_those_of_sentence_transformers(family, vision, tmp_path):
     assert plain.any(1).sum() == len(PLOTS) - 1  # "b" is too short
 
 
-def test_a_saved_model_has_the_layers_and_the_prompts(vision, tmp_path):
-    make_encoder(tmp_path / "text", "gemma3_text", *MADE["gemma3_text"])
+@pytest.mark.parametrize("family", ["gemma3_text", "t5", "qwen3"])
+def test_a_saved_model_has_the_layers_and_the_prompts(family, vision, tmp_path):
+    make_encoder(tmp_path / "text", family, *MADE[family])
     model, processor = load(vision, tmp_path / "text")
     model.save_pretrained(tmp_path / "saved")
     processor.save_pretrained(tmp_path / "saved")
     again, reader = (kind.from_pretrained(tmp_path / "saved") for kind in (PosterCLIPModel, PosterCLIPProcessor))
-    assert (reader.text_prompt, reader.poster_text_prompt) == MADE["gemma3_text"][3:]
+    assert (reader.text_prompt, reader.poster_text_prompt) == MADE[family][3:]
     for side in ("", "poster_"):
         for old, new in zip(
             features(model, processor, PLOTS, side), features(again.eval(), reader, PLOTS, side), strict=True
