@@ -11,7 +11,7 @@ Queries = NDArray[np.intp]
 
 
 def reranked(
-    first: RightRanks, queries: Queries, scores: NDArray[np.floating], right: NDArray[np.bool_], best: int
+    first: RightRanks, queries: Queries, scores: NDArray[np.floating], right: NDArray[np.bool_], best: int, pool: int
 ) -> RightRanks:
     """Returns the ranks after the candidates of each query were ordered by another score.
 
@@ -26,11 +26,12 @@ def reranked(
         scores: (pairs,) the other score.
         right: (pairs,) whether the candidate is a right answer.
         best: so many candidates of a query, or all answers if there are fewer, are its best by the first score.
+        pool: number of answers.
 
     Example:
         >>> first = RightRanks(np.array([2, 9]))  # of two queries with two candidates each
         >>> queries, right = np.array([0, 0, 1, 1]), np.array([False, True, False, False])
-        >>> reranked(first, queries, np.array([0.1, 0.8, 0.3, 0.7]), right, best=2).best.tolist()
+        >>> reranked(first, queries, np.array([0.1, 0.8, 0.3, 0.7]), right, best=2, pool=20).best.tolist()
         [1, 9]
     """
     candidates = np.bincount(queries, minlength=len(first.best))
@@ -44,9 +45,11 @@ def reranked(
     owners, kept = everyone[order_of_all], ranks[order_of_all]
     number = _places(owners) - np.bincount(queries[right], minlength=len(first.best))[owners]
     outside = number >= 0
-    # Where two ways to add up a score round differently, a rank may lie among those of the candidates.
     others = np.maximum(candidates[owners] - best, 0)
-    beyond = np.maximum(kept + others, candidates[owners] + 1 + number)[outside]
+    # Where two ways to add up a score round differently, a rank may lie among those of the candidates. Of several right
+    # answers each leaves a rank for those behind it.
+    behind = np.bincount(owners[outside], minlength=len(first.best))[owners] - 1 - number
+    beyond = np.clip(kept + others, candidates[owners] + 1 + number, pool - behind)[outside]
     return _right_ranks(
         np.concatenate([queries[order][hits], owners[outside]]), np.concatenate([place[hits] + 1, beyond])
     )

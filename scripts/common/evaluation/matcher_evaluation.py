@@ -52,8 +52,8 @@ class BothStages:
         reverse = stage.scores(posters, movies, found, asked)
         ranks = first_stage.right_ranks()
         both = (
-            reranked(ranks[DIRECTIONS[0]], pool.rows, scores, pool.right, CANDIDATES),
-            reranked(ranks[DIRECTIONS[1]], asked, reverse, answers[found] == asked, CANDIDATES),
+            reranked(ranks[DIRECTIONS[0]], pool.rows, scores, pool.right, CANDIDATES, pool.movies),
+            reranked(ranks[DIRECTIONS[1]], asked, reverse, answers[found] == asked, CANDIDATES, len(answers)),
         )
         ids = first_stage.image_ids, first_stage.text_ids
         return cls(stage, pool, scores, PoolResult.of(*ids, dict(zip(DIRECTIONS, both, strict=True))))

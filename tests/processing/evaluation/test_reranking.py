@@ -37,7 +37,7 @@ def test_ranks_are_those_of_the_whole_matrix_in_the_new_order(count, ties):
         candidates = np.argsort(-scores, axis=1)[:, :count]
         rows = np.repeat(np.arange(len(scores)), candidates.shape[1])
         columns = candidates.ravel()
-        found = reranked(first[direction], rows, other[rows, columns], own[rows] == others[columns], count)
+        found = reranked(first[direction], rows, other[rows, columns], own[rows] == others[columns], count, len(others))
         expected = []
         for row, line in enumerate(whole(scores, candidates, other)):
             right = own[row] == others
@@ -49,9 +49,15 @@ def test_ranks_are_those_of_the_whole_matrix_in_the_new_order(count, ties):
 
 def test_a_right_answer_beyond_the_candidates_never_comes_before_them():
     queries, wrong = np.zeros(3, np.intp), np.zeros(3, bool)
-    assert reranked(RightRanks(np.array([2])), queries, np.zeros(3), wrong, 3).best.tolist() == [4]
+    assert reranked(RightRanks(np.array([2])), queries, np.zeros(3), wrong, 3, 100).best.tolist() == [4]
 
 
 def test_candidates_that_another_search_gave_come_before_a_right_answer_beyond_them():
     queries, wrong = np.zeros(5, np.intp), np.zeros(5, bool)  # the best three, and two others
-    assert reranked(RightRanks(np.array([70])), queries, np.zeros(5), wrong, 3).best.tolist() == [72]
+    assert reranked(RightRanks(np.array([70])), queries, np.zeros(5), wrong, 3, 100).best.tolist() == [72]
+
+
+def test_no_rank_is_beyond_the_pool_and_right_answers_keep_ranks_of_their_own():
+    first = RightRanks(np.array([98]), np.array([99, 100]), np.zeros(2, np.intp))
+    found = reranked(first, np.zeros(5, np.intp), np.zeros(5), np.zeros(5, bool), 3, 100)
+    assert lists(found) == [[98, 99, 100]]
