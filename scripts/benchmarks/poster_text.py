@@ -5,8 +5,10 @@ The quality of a reading is the share of the title's character 3-grams that it h
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +45,7 @@ def rapidocr_defaults() -> Reader:
 
     def read(poster: Image.Image) -> list[Line]:
         width, height = poster.size
-        found = engine(poster.resize((ENLARGEMENT * width, ENLARGEMENT * height), Image.Resampling.BICUBIC))
+        found: Any = engine(poster.resize((ENLARGEMENT * width, ENLARGEMENT * height), Image.Resampling.BICUBIC))
         texts = zip(found.txts, found.scores, strict=True) if found.txts else ()
         return [{"text": text, "score": score, "box": None} for text, score in texts]
 
@@ -66,10 +68,11 @@ def measure(posters: Sequence[Image.Image], titles: Sequence[str]) -> Section:
     ways: dict[str, Reader] = {f"rapidocr's defaults, enlarged {ENLARGEMENT}x": rapidocr_defaults()}
     for sizes in (SIZES[:1], SIZES):
         name = f"this project, {' and '.join(map(str, sizes))} pixels"
-        ways[name] = lambda poster, sizes=sizes: recognize_text(poster, sizes=sizes)
+        ways[name] = partial(recognize_text, sizes=sizes)
     for read in ways.values():
         read(posters[0])  # loads the models
-    cpu, wall, shares = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0.0), {name: [] for name in ways}
+    cpu, wall = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0.0)
+    shares: dict[str, list[float]] = {name: [] for name in ways}
     for poster, title in zip(posters, titles, strict=True):
         for name, read in ways.items():
             started = process_time(), perf_counter()

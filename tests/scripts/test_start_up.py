@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,3 +38,12 @@ def test_help_and_a_wrong_flag_import_nothing_heavy():
 
 def test_train_imports_what_the_training_arguments_of_transformers_need_and_no_more():
     assert imported("train", after="from transformers import TrainingArguments\n") == ["train imports"]
+
+
+def test_threads_that_wait_sleep_unless_the_user_says_otherwise():
+    ask = "import scripts, os, sys; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    for given, policy in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
+        environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+        environment |= {"OMP_WAIT_POLICY": given} if given else {}
+        done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.stdout.split() == [policy, "False"]
