@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset, Features, List, Value
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, get_index_dtype
 
 from processing.pair_retrieval.hybrid_vectors import HybridVectors
 
@@ -39,6 +39,7 @@ def from_columns(movies: Dataset, side: str, ngram_dim: int) -> HybridVectors:
         return HybridVectors(dense, csr_array((len(table), 0), dtype=np.float32))
     counts = np.concatenate([chunk.value_lengths().to_numpy() for chunk in table[f"{side}_ngram_indices"].chunks])
     starts = np.concatenate([[0], np.cumsum(counts)])
+    starts = starts.astype(get_index_dtype(maxval=int(starts[-1])))  # scipy gives indices the larger type of both
     parts = (numbers(f"{side}_ngram_values"), numbers(f"{side}_ngram_indices"), starts)
     return HybridVectors(dense, csr_array(parts, shape=(len(table), ngram_dim)))
 

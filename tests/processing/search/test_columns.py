@@ -16,4 +16,6 @@ def test_embeddings_come_back_from_parquet_as_they_were(ngram_dim, tmp_path):
     movies = Dataset.from_parquet(str(tmp_path / "rows.parquet"), cache_dir=str(tmp_path / "cache"))
     for dataset, expected in ((movies, array), (movies.select(range(9, 30)), array[9:30])):
         for side in ("poster", "plot"):
-            assert np.array_equal(from_columns(dataset, side, ngram_dim).to_array(), expected)
+            found = from_columns(dataset, side, ngram_dim)
+            assert np.array_equal(found.to_array(), expected)
+            assert found.sparse.indices.dtype == found.sparse.indptr.dtype == np.int32
