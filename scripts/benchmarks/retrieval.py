@@ -32,7 +32,7 @@ Array = np.ndarray[Any, Any]
 HitRates = dict[str, list[float]]
 
 DENSE_DIM, NGRAM_DIM = 384, 4096
-COSINE = 0.26  # of the dense parts of a poster and its plot: at 50,000 movies about half of them come first
+COSINE = 0.26  # of the dense parts of a poster and its plot: at 50,000 movies most of them come first
 CHUNK = 10_000  # answers that sentence-transformers scores at a time: its own 50,000 want more than 20 GB
 SIDES = ("posters", "plots")
 NEAR = 1e-4  # where a score is rounded to float32, a query in ten thousand may change places
