@@ -1,7 +1,7 @@
 """Serve a model in the browser: `python scripts/app.py MODEL --catalogue FOLDER`.
 
-A poster finds plots, and a plot finds posters. With `--space FOLDER` the app is written there as a Space, which can be
-pushed to the Hub as it is and also runs anywhere: `python FOLDER/app.py`.
+A poster finds its movie, and words find movies and posters. With `--space FOLDER` the app is written
+there as a Space, which can be pushed to the Hub as it is and also runs anywhere: `python FOLDER/app.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scripts.common.command_line import (
     FEATURE_CACHE,
@@ -56,19 +56,21 @@ def write_space(folder: Path, encoder: FeatureEncoder, catalogue: Catalogue) -> 
     """
     from safetensors.numpy import save_file
 
+    from processing.data.titles import all_titles
     from processing.posterclip.rgb import to_rgb
-    from scripts.space.app import EMBEDDINGS, METADATA
+    from scripts.space.matcher import EMBEDDINGS, METADATA
 
     complete, folder = folder, folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     (folder / METADATA).parent.joinpath("posters").mkdir(parents=True)
-    for name in ("app.py", "style.css", "README.md", "requirements.txt"):
+    for name in ("app.py", "matcher.py", "answers.html", "style.css", "README.md", "requirements.txt"):
         shutil.copy(SPACE / name, folder)
     encoder.model.save_pretrained(folder / "model")
     encoder.processor.save_pretrained(folder / "model")
     movies = catalogue.movies(list(catalogue.splits))
-    posters, plots = encoder.embeddings(movies)
-    save_file({"posters": posters.to_array(), "plots": plots.to_array()}, folder / EMBEDDINGS)
+    posters, _ = encoder.embeddings(movies)
+    texts = encoder.embed_texts(encoder.movies(all_titles(movies), movies["plots"][:]))
+    save_file({"posters": posters.to_array(), "movies": texts.to_array()}, folder / EMBEDDINGS)
     splits = [name for name, split in catalogue.splits.items() for _ in split]
     rows = []
     for number, (movie, split) in enumerate(zip(movies, splits, strict=True)):
@@ -76,7 +78,8 @@ def write_space(folder: Path, encoder: FeatureEncoder, catalogue: Catalogue) -> 
         poster.thumbnail(POSTER_SIZE)
         name = f"posters/{number:06d}.jpg"
         poster.save(folder / "catalogue" / name, quality=90)
-        fields = {"title": movie["title"] or movie["id"], "plot": movie["plots"][0], "genres": movie["genres"] or []}
+        fields: dict[str, Any] = {field: movie[field] for field in ("id", "title", "year", "plots")}
+        fields |= {field: movie[field] or [] for field in ("other_titles", "genres")}
         rows.append(json.dumps({"file_name": name, **fields, "split": split}, ensure_ascii=False))
     (folder / METADATA).write_text("\n".join(rows), encoding="utf-8")
     folder.replace(complete)

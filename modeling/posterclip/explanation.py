@@ -1,5 +1,6 @@
 """The similarity of a poster and a movie taken apart: title, plot, image, n-grams, and the words that carried it."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,7 +63,7 @@ class Explains:
         if model.config.char_ngram_dim:
             counts = poster_text_features[0, size:]
             scale = poster_ngrams.norm() / counts.norm().clamp(min=1e-12)
-            for word in poster_text.split():
+            for word in re.findall(r"\w(?:\S*\w)?", poster_text):
                 ids = torch.tensor(tokenizer(word, add_special_tokens=False)["input_ids"], device=counts.device)
                 for ngram, entry, value in model.char_ngrams.spelled(ids) if len(ids) else ():
                     added = float(value * scale * movie_ngrams[entry])

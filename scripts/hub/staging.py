@@ -21,7 +21,7 @@ from scripts.hub.checks import (
     texts_in,
     without_paths,
 )
-from scripts.space.app import EMBEDDINGS, METADATA
+from scripts.space.matcher import EMBEDDINGS, METADATA
 
 # Files of a saved folder that are pushed; `*` does not cross a folder here.
 MODEL_FILES = (
@@ -41,7 +41,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 # Without it, datasets would take posters called test-pilot.jpg for a split, and drop the others.
 ONE_SPLIT = {"configs": [{"config_name": "default", "data_files": "**"}]}
 METRIC_FILES = (".py", ".md", ".txt", ".json")
-SPACE_FILES = (*METRIC_FILES, *PICTURES, ".css", ".jsonl", ".safetensors")
+SPACE_FILES = (*METRIC_FILES, *PICTURES, ".css", ".html", ".jsonl", ".safetensors")
 _LOADED = r'from_pretrained\("([^"]+)"'
 LARGE_JSON = ("tokenizer.json", "vocab.json")  # in which no path is
 # The packages that the code in a saved folder imports, as in pyproject.toml.
@@ -203,7 +203,8 @@ def _stage_space(source: Path, folder: Path, kind: str, needed: tuple[str, ...],
     if not (sdk := space_sdk(staged)):
         raise ValueError(f"{source}/README.md must begin with the metadata of a Space: it names no sdk.")
     lines = (source / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    check_imports(folder, {sdk, *(package(line) for line in lines if line.strip() and not line.startswith("#"))})
+    declared = {package(line) for line in lines if line.strip() and not line.startswith("#")}
+    check_imports(folder, {sdk, *declared, *(path.stem for path in folder.glob("*.py"))})
     check_texts(folder, staged.files)
     return staged
 

@@ -5,6 +5,7 @@ import pytest
 from huggingface_hub import constants
 from PIL import Image
 
+from scripts import app
 from scripts.hub.staging import stage_model
 from tests.hub import Hub
 from tests.tiny import tiny_model, tiny_processor
@@ -120,3 +121,22 @@ def saved(tmp_path) -> Path:
 @pytest.fixture
 def staged(saved, tmp_path):
     return stage_model(saved, tmp_path / "staged")
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory) -> Path:
+    """What the command writes of eighteen movies, six of them in the test split."""
+    root = tmp_path_factory.mktemp("app")
+    (root / "movies").mkdir()
+    rows = []
+    for i, letter in enumerate("abcdefghijklmnopqr"):
+        Image.effect_noise((200, 300), 20 + 8 * i).convert("RGB").save(root / "movies" / f"{i}.png")
+        row = {"file_name": f"{i}.png", "id": i, "title": f"Movie {letter}", "plot": letter * 3, "poster_text": []}
+        rows.append({**row, "genres": ["Drama", "War"][: 1 + i % 2], "split": "test" if i > 11 else "train"})
+    (root / "movies" / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    processor = tiny_processor()
+    processor.run_ocr = True
+    tiny_model(use_poster_text=True, char_ngram_dim=64).save_pretrained(root / "model")
+    processor.save_pretrained(root / "model")
+    app.main([str(root / "model"), "--catalogue", str(root / "movies"), "--space", str(root / "space")])
+    return root / "space"

@@ -1,6 +1,5 @@
-import json
 import shutil
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,30 +9,12 @@ from modeling import PosterCLIPModel
 from processing.catalogue.catalogue import load_catalogue
 from scripts import app
 from scripts.hub.staging import stage_space
-from scripts.space.app import MAX_PLOT_LENGTH, EncodedPoster, Matcher, genres_html, plots_html, poster_html, serve
+from scripts.space.app import answers_html, html, poster_html, serve
+from scripts.space.matcher import MAX_TEXT_LENGTH, Answer, EncodedPoster, Matcher
 from tests.elsewhere import run_without_clone
-from tests.tiny import tiny_model, tiny_processor
+from tests.tiny import tiny_processor
 
 HARM = "<script>alert('x')</script>"
-
-
-@pytest.fixture(scope="module")
-def space(tmp_path_factory) -> Path:
-    """What the command writes of eighteen movies, six of them in the test split."""
-    root = tmp_path_factory.mktemp("app")
-    (root / "movies").mkdir()
-    rows = []
-    for i, letter in enumerate("abcdefghijklmnopqr"):
-        Image.effect_noise((200, 300), 20 + 8 * i).convert("RGB").save(root / "movies" / f"{i}.png")
-        row = {"file_name": f"{i}.png", "id": i, "title": f"Movie {letter}", "plot": letter * 3, "poster_text": []}
-        rows.append({**row, "genres": ["Drama", "War"][: 1 + i % 2], "split": "test" if i > 11 else "train"})
-    (root / "movies" / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    processor = tiny_processor()
-    processor.run_ocr = True
-    tiny_model(use_poster_text=True, char_ngram_dim=64).save_pretrained(root / "model")
-    processor.save_pretrained(root / "model")
-    app.main([str(root / "model"), "--catalogue", str(root / "movies"), "--space", str(root / "space")])
-    return root / "space"
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +30,7 @@ def poster(matcher, space) -> EncodedPoster:
 
 
 def test_a_space_is_a_folder_with_all_it_needs(space):
-    code = {"app.py", "style.css", "README.md", "requirements.txt"}
+    code = {"app.py", "matcher.py", "answers.html", "style.css", "README.md", "requirements.txt"}
     assert {path.name for path in space.iterdir()} == code | {"model", "catalogue"}
     card = (space / "README.md").read_text()
     assert card.startswith("---\ntitle: ") and "sdk: gradio" in card and "app_file: app.py" in card
@@ -78,11 +59,11 @@ def test_a_folder_that_is_no_app_is_not_pushed(space, tmp_path):
 def test_a_space_needs_nothing_of_the_clone(space, matcher, tmp_path):
     script = tmp_path / "ask.py"
     script.write_text(
-        "import sys\nfrom pathlib import Path\n\nsys.path.insert(0, sys.argv[1])\nfrom app import Matcher\n"
-        "print(Matcher(Path(sys.argv[1])).posters('abc')[0][0]['title'])\n"
+        "import sys\nfrom pathlib import Path\n\nsys.path.insert(0, sys.argv[1])\nimport app\n"
+        "print(app.Matcher(Path(sys.argv[1])).search('abc')[0].movie['title'])\n"
     )
     printed = run_without_clone(script, str(space), cwd=tmp_path, cache=tmp_path / "cache")
-    assert printed.strip() == matcher.posters("abc")[0][0]["title"]
+    assert printed.strip() == matcher.search("abc")[0].movie["title"]
 
 
 def test_a_space_is_not_written_over_something(space):
@@ -102,24 +83,67 @@ def test_a_space_is_whole_or_absent(space, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
-def test_answers_are_those_of_the_model(matcher, poster, space):
+def test_a_poster_finds_the_movies_that_the_model_finds(matcher, poster, space):
     model, processor = PosterCLIPModel.from_pretrained(space / "model").eval(), tiny_processor()
-    plots = [movie["plot"] for movie in matcher.movies]
+    plots, titles = [movie["plots"][0] for movie in matcher.movies], [movie["title"] for movie in matcher.movies]
     with torch.no_grad():
-        given = processor(images=[poster.image], text=plots, poster_text=[[]], return_tensors="pt")
+        given = processor(images=[poster.image], text=plots, title=titles, poster_text=[[]], return_tensors="pt")
         output = model(**given)
     scores = (output.image_embeds @ output.text_embeds.T)[0]
-    found = matcher.plots(poster)
-    assert [movie["plot"] for movie, _ in found] == [plots[row] for row in scores.argsort(descending=True)[:8]]
-    torch.testing.assert_close(torch.tensor([score for _, score in found]), scores.sort(descending=True).values[:8])
-    best = (matcher.embeds["posters"] @ output.text_embeds[4]).argmax()
-    assert matcher.posters(plots[4])[0][0] == matcher.movies[best]
+    found = matcher.find(poster, k=8)
+    assert [of.movie["title"] for of in found] == [titles[row] for row in scores.argsort(descending=True)[:8]]
+    torch.testing.assert_close(torch.tensor([of.similarity for of in found]), scores.sort(descending=True).values[:8])
 
 
-def test_genres_share_one(matcher, poster):
+def test_the_first_answers_say_why(matcher, space):
+    matcher.recognize_text = lambda *_: [{"text": "xddd", "score": 0.9, "box": [0.1, 0.2, 0.9, 0.4]}]
+    try:
+        found = matcher.find(matcher.encode(space / "catalogue" / "posters" / "000003.jpg"), k=12)
+    finally:
+        matcher.recognize_text = None
+    for of in found[:8]:
+        assert sum(of.why["parts"].values()) == pytest.approx(of.similarity, abs=1e-5)
+    assert [of.why for of in found[8:]] == [None] * 4
+    named = next(of for of in found if of.movie["title"] == "Movie d")
+    assert [each["word"] for each in named.why["words"]] == ["xddd"]
+    assert "<mark>xddd</mark>" in answers_html([named]) and "%" not in answers_html([named])
+
+
+def test_words_find_titles_and_plots_and_posters_together(matcher):
+    found = matcher.search("ddd", k=18)
+    assert len({of.movie["id"] for of in found}) == len(found) == 18
+    assert {of.found_by for of in found} == {"title and plots", "poster"}
+    query = matcher.embed_texts(["ddd"])[0]
+    for of in found:
+        side = "posters" if of.found_by == "poster" else "movies"
+        row = matcher.movies.index(of.movie)
+        assert of.similarity == pytest.approx(float(matcher.embeds[side][row] @ query), abs=1e-6)
+
+
+def test_answers_that_wrong_movies_often_reach_are_marked_as_weak(matcher):
+    usual, rare = matcher.levels["movies"]
+    assert usual <= rare
+    given = (usual - 0.1, (usual + rare) / 2, rare + 0.1)
+    found = [matcher._answer(0, "movies", similarity) for similarity in given]
+    assert [of.strength for of in found] == ["weak", "possible", "strong"]
+    page = answers_html(found)
+    assert all(f"{strength} match" in page for strength in ("weak", "possible", "strong"))
+
+
+def test_a_movie_with_two_posters_is_one_answer(matcher):
+    again = {**matcher.movies[3], "file_name": "posters/again.jpg"}
+    other = object.__new__(Matcher)
+    vars(other).update({**vars(matcher), "movies": [*matcher.movies, again]})
+    other.embeds = {side: torch.cat([rows, rows[3:4]]) for side, rows in matcher.embeds.items()}
+    assert len(other.search("ddd", k=99)) == 18
+
+
+def test_genres_have_plain_similarities(matcher, poster):
     tags = matcher.tag(poster, "War, Drama,war , Drama,")
     assert {name for name, _ in tags} == {"War", "Drama", "war"}
-    assert sum(share for _, share in tags) == pytest.approx(1) and tags[0][1] >= tags[-1][1]
+    expected = float(matcher.embed_texts(["A story of war."])[0] @ poster.embedding[0])
+    assert dict(tags)["War"] == pytest.approx(expected, abs=1e-6)
+    assert [similarity for _, similarity in tags] == sorted((similarity for _, similarity in tags), reverse=True)
     assert matcher.genres == ["Drama", "War"]
 
 
@@ -131,7 +155,7 @@ def test_genres_that_could_not_be_asked_for_are_not_offered(space):
         assert matcher.genres == offered
 
 
-def test_examples_are_of_the_test_split(matcher):
+def test_examples_are_of_movies_that_the_model_was_not_trained_on(matcher):
     assert {movie["split"] for movie in matcher.examples} == {"test"}
 
 
@@ -142,12 +166,12 @@ def test_genres_that_are_none_are_named(genres, matcher, poster):
 
 
 @pytest.mark.parametrize("plot", ["", " \n", None, "x" * 100_000])
-def test_a_plot_that_is_none_is_refused(plot, matcher):
-    with pytest.raises(ValueError, match=f"Type what|100,000 characters; {MAX_PLOT_LENGTH:,} are the limit"):
-        matcher.posters(plot)
+def test_a_text_that_is_none_is_refused(plot, matcher):
+    with pytest.raises(ValueError, match=f"Type what|100,000 characters; {MAX_TEXT_LENGTH:,} are the limit"):
+        matcher.search(plot)
 
 
-def test_a_long_plot_is_cut(matcher):
+def test_a_long_text_is_cut(matcher):
     assert matcher.is_cut("abc " * 50) and not matcher.is_cut("abc")
 
 
@@ -177,12 +201,16 @@ def test_cmyk_and_animated_posters_are_taken(matcher, tmp_path):
         assert matcher.encode(tmp_path / name).image.mode == "RGB"
 
 
-def test_words_and_titles_are_text_and_never_markup(poster):
+def test_words_and_titles_are_text_and_never_markup(matcher, poster):
     line = {"text": HARM, "score": 0.9, "box": [0.1, 0.2, 0.5, 0.3]}
-    boxed = poster_html(EncodedPoster(poster.image, [line], poster.embedding), with_ocr=True)
+    boxed = poster_html(replace(poster, lines=[line]), with_ocr=True)
     assert "left:10.00%;top:20.00%;width:40.00%;height:10.00%" in boxed and boxed.count("script&gt;") == 4
-    for page in (boxed, plots_html([({"title": HARM, "plot": HARM}, 0.5)]), genres_html([(HARM, 0.5)])):
-        assert "<script" not in page
+    movie = {**matcher.movies[0], "title": HARM, "plots": [HARM], "genres": [HARM], "year": HARM, "file": f'x" {HARM}'}
+    why = {"parts": {"title": 0.5}, "words": [{"word": HARM}], "ngrams": [{"ngram": HARM}]}
+    pages = [answers_html([Answer(movie, "poster", 0.5, "weak", why)]), html("error", message=HARM)]
+    for page in (boxed, *pages, html("genres", tags=[(HARM, 0.5)]), html("note", message=HARM)):
+        assert "<script" not in page and "script" in page
+    assert 'x" ' not in pages[0]
 
 
 @pytest.fixture(scope="module")
@@ -212,16 +240,28 @@ def test_both_directions_in_a_browser(address, chromium, tmp_path, width):
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.goto(address)
     drop(page, tmp_path / "poster.png")
-    page.wait_for_selector("#plots li")
-    assert page.locator("#plots li").count() == 8 and page.locator("#genres li").count() == 2
+    page.wait_for_selector("#found li")
+    assert page.locator("#found > * .movies").first.locator("> li").count() == 8
+    assert page.locator("#genres li").count() == 2
     pytest.importorskip("rapidocr")
     assert page.locator("#read .words li").all_inner_texts() == ["MOBY"] and page.locator("#read .box").count() == 1
+    shown, found, samples = (page.locator(name).bounding_box() for name in ("#read img", "#found", "#examples"))
+    assert shown["y"] + shown["height"] <= samples["y"] and found["y"] <= samples["y"]
+    plot = page.locator("#found .plot").first
+    assert not plot.is_visible()
+    page.locator("#found summary").first.click()
+    assert plot.is_visible()
+    assert not page.locator("#found .more li").first.is_visible()
+    page.get_by_text("More results").click()
+    assert page.locator("#found .more li").count() == 10 and page.locator("#found .more li").first.is_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.get_by_role("tab", name="Plot to posters").click()
-    page.fill("#plot textarea", "abc")
-    page.get_by_role("button", name="Find posters").click()
-    page.wait_for_selector("#posters img")
-    assert page.locator("#posters .caption-label").count() == 8
+    page.get_by_role("tab", name="By words").click()
+    page.fill("#text textarea", "abc")
+    page.press("#text textarea", "Enter")
+    page.wait_for_selector("#results li")
+    image = page.locator("#results img").first
+    image.scroll_into_view_if_needed()
+    page.wait_for_function("element => element.naturalWidth > 0", arg=image.element_handle())
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     outside = [url for url in asked if not url.startswith((address, "data:", "blob:"))]
     assert not outside and not wrong
@@ -230,7 +270,7 @@ def test_both_directions_in_a_browser(address, chromium, tmp_path, width):
 
 @pytest.mark.browser
 def test_two_at_a_time_and_a_file_that_is_none(address, space, chromium, tmp_path):
-    """One chooses an example while another drops what is no image; both are told what is theirs."""
+    """One chooses an example while another drops what is no image; both are told what is theirs, and it stays."""
     (tmp_path / "broken.jpg").write_bytes(b"%PDF-1.4")
     one, other = (chromium.new_context().new_page() for _ in range(2))
     for page in (one, other):
@@ -238,15 +278,15 @@ def test_two_at_a_time_and_a_file_that_is_none(address, space, chromium, tmp_pat
         page.wait_for_selector("#examples img")
     one.locator("#examples .thumbnail-item").nth(1).click()
     drop(other, tmp_path / "broken.jpg")
-    other.wait_for_selector("text=broken.jpg cannot be used")
-    one.wait_for_selector("#plots li")
-    assert other.locator("#plots li").count() == 0 and one.locator(".toast-body").count() == 0
+    other.wait_for_selector("#found .error:has-text('broken.jpg cannot be used')")
+    one.wait_for_selector("#found li")
+    assert other.locator("#found li").count() == 0 and one.locator(".error").count() == 0
     for page in (one, other):  # a good poster after a bad one, and a bad one after a good one
         page.locator("#poster button[aria-label=Clear]").click()
     drop(other, space / "catalogue" / "posters" / "000002.jpg")
-    other.wait_for_selector("#plots li")
+    other.wait_for_selector("#found li")
     drop(one, tmp_path / "broken.jpg")
-    one.wait_for_selector("text=broken.jpg cannot be used")
-    assert one.locator("#plots li").count() == 0
+    one.wait_for_selector("#found .error:has-text('broken.jpg cannot be used')")
+    assert one.locator("#found li").count() == 0 and other.locator(".error").count() == 0
     for page in (one, other):
         page.context.close()
