@@ -138,10 +138,10 @@ class Matcher:
         return explained + found[ANSWERS:]
 
     def search(self, text: str, k: int = MORE) -> list[Answer]:
-        """Returns the movies whose titles and plots, or whose posters, are most similar to a text, best first.
+        """Returns the movies whose titles and plots, and whose posters, are most similar to a text, best first.
 
-        Similarities to texts are larger than those to posters, so they are compared by how many standard deviations
-        they lie above the mean of all movies.
+        Similarities to texts are larger than those to posters, so both are counted in standard deviations above the
+        mean of all movies, and added. An answer names the side that counts more.
 
         Raises:
             ValueError: the text is empty or too long.
@@ -153,9 +153,9 @@ class Matcher:
         query = self.embed_texts([text])[0]
         scores = {side: self.embeds[side] @ query for side in ("movies", "posters")}
         above = torch.stack([(of - of.mean()) / of.std().clamp(min=1e-9) for of in scores.values()])
-        best, which = above.max(0)
-        sides = [("movies", "posters")[side] for side in which.tolist()]
-        return [self._answer(row, sides[row], float(scores[sides[row]][row])) for row in self._distinct(best, k)]
+        sides = [("movies", "posters")[side] for side in above.argmax(0).tolist()]
+        rows = self._distinct(above.sum(0), k)
+        return [self._answer(row, sides[row], float(scores[sides[row]][row])) for row in rows]
 
     def is_cut(self, text: str) -> bool:
         """Returns whether a text is longer than the model's limit of tokens."""

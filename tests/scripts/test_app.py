@@ -205,8 +205,12 @@ def test_words_and_titles_are_text_and_never_markup(matcher, poster):
     line = {"text": HARM, "score": 0.9, "box": [0.1, 0.2, 0.5, 0.3]}
     boxed = poster_html(replace(poster, lines=[line]), with_ocr=True)
     assert "left:10.00%;top:20.00%;width:40.00%;height:10.00%" in boxed and boxed.count("script&gt;") == 4
-    movie = {**matcher.movies[0], "title": HARM, "plots": [HARM], "genres": [HARM], "year": HARM, "file": f'x" {HARM}'}
-    why = {"parts": {"title": 0.5}, "words": [{"word": HARM}], "ngrams": [{"ngram": HARM}]}
+    movie = {**matcher.movies[0], "title": HARM, "plots": [HARM], "genres": [HARM], "year": -300, "file": f'x" {HARM}'}
+    why = {
+        "parts": {"title": 0.5},
+        "words": [{"word": HARM, "similarity": 0.1}],
+        "ngrams": [{"ngram": HARM, "similarity": 0.1}],
+    }
     pages = [answers_html([Answer(movie, "poster", 0.5, "weak", why)]), html("error", message=HARM)]
     for page in (boxed, *pages, html("genres", tags=[(HARM, 0.5)]), html("note", message=HARM)):
         assert "<script" not in page and "script" in page
@@ -251,9 +255,12 @@ def test_both_directions_in_a_browser(address, chromium, tmp_path, width):
     assert not plot.is_visible()
     page.locator("#found summary").first.click()
     assert plot.is_visible()
-    assert not page.locator("#found .more li").first.is_visible()
+    assert not page.locator("#found .more > ol > li").first.is_visible()
     page.get_by_text("More results").click()
-    assert page.locator("#found .more li").count() == 10 and page.locator("#found .more li").first.is_visible()
+    assert (
+        page.locator("#found .more > ol > li").count() == 10
+        and page.locator("#found .more > ol > li").first.is_visible()
+    )
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.get_by_role("tab", name="By words").click()
     page.fill("#text textarea", "abc")
