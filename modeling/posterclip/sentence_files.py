@@ -73,6 +73,7 @@ def sentence_embedding(name: str, config: PreTrainedConfig) -> SentenceEmbedding
         elif kind == "Dense":
             _add_dense(found, name, module["path"])
         elif kind == "Normalize":
+            _check_names(place, kind, _read_json(name, "config.json", module["path"]) or {})
             found.head.append({"type": "Normalize"})
         elif kind != "Dropout":  # which changes nothing outside training
             raise ValueError(f"{place}: PosterCLIP has no module {module['type']!r}.")
@@ -115,9 +116,9 @@ def _read_pooling(place: str, settings: dict[str, Any]) -> str:
 def _add_dense(found: SentenceEmbedding, name: str, path: str) -> None:
     place, settings = f"{name}: {path}", _read_json(name, "config.json", path) or {}
     package, _, activation = (settings.get("activation_function") or "torch.nn.Tanh").rpartition(".")
-    names = {settings.get(key) or "sentence_embedding" for key in ("module_input_name", "module_output_name")}
-    if names != {"sentence_embedding"} or settings.get("use_residual"):
-        raise ValueError(f"{place}: PosterCLIP has no Dense layer with a residual, or of {', '.join(sorted(names))}.")
+    _check_names(place, "Dense", settings)
+    if settings.get("use_residual"):
+        raise ValueError(f"{place}: PosterCLIP has no Dense layer with a residual.")
     if not package.startswith("torch.nn") or not hasattr(nn, activation):
         raise ValueError(f"{place}: PosterCLIP has no activation {settings['activation_function']!r}.")
     if file := _find(name, "model.safetensors", path):
@@ -129,6 +130,12 @@ def _add_dense(found: SentenceEmbedding, name: str, path: str) -> None:
     layer = {key: settings[key] for key in ("in_features", "out_features")} | {"bias": "linear.bias" in weights}
     found.weights |= {f"{len(found.head)}.{key}": value.float() for key, value in weights.items()}
     found.head.append({"type": "Dense", **layer, "activation": activation})
+
+
+def _check_names(place: str, kind: str, settings: dict[str, Any]) -> None:
+    for key in ("module_input_name", "module_output_name"):
+        if settings.get(key, "sentence_embedding") not in (None, "sentence_embedding"):
+            raise ValueError(f"{place}: PosterCLIP has no {kind} layer of {settings[key]}.")
 
 
 def _own_projection(name: str, config: PreTrainedConfig) -> SentenceEmbedding:

@@ -11,6 +11,8 @@ from transformers.utils import cached_file
 # The names of prompts in `config_sentence_transformers.json`, the preferred one first.
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 QUERY_PROMPTS = ("query",)
+# Settings of a call, which a processor would take from `tokenizer_config.json` (all-MiniLM-L6-v2 has max_length: 128).
+CALL_SETTINGS = ("max_length", "padding", "truncation", "truncation_strategy", "stride", "pad_to_multiple_of")
 # The families that count positions from behind the padding token's id.
 POSITIONS_AFTER_PADDING = ("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet")
 
@@ -27,6 +29,8 @@ def text_tokenizer(name: str, max_length: int) -> Any:
     settings = _read_json(name, "sentence_bert_config.json")
     limits = [_positions(name), settings.get("max_seq_length"), tokenizer.model_max_length, max_length]
     tokenizer.model_max_length = min(limit for limit in limits if limit is not None)
+    for name in CALL_SETTINGS:
+        tokenizer.init_kwargs.pop(name, None)
     if settings.get("do_lower_case"):
         backend = tokenizer.backend_tokenizer
         backend.normalizer = Sequence([Lowercase(), *([backend.normalizer] if backend.normalizer else [])])

@@ -99,8 +99,13 @@ def test_the_older_form_of_the_pooling_file_is_read(vision, tmp_path):
 def test_the_length_and_the_case_of_the_files_hold(vision, tmp_path):
     make_encoder(tmp_path, "bert", "mean")
     (tmp_path / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 7, "do_lower_case": True}))
-    tokenizer = load(vision, tmp_path)[1].tokenizer
-    assert tokenizer.model_max_length == 7
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    (tmp_path / "tokenizer_config.json").write_text(
+        json.dumps({**settings, "max_length": 5})
+    )  # no limit of the encoder
+    processor = load(vision, tmp_path)[1]
+    tokenizer = processor.tokenizer
+    assert tokenizer.model_max_length == 7 == len(processor(text=[LONG])["input_ids"][0])
     assert tokenizer("ABC")["input_ids"] == tokenizer("abc")["input_ids"]
 
 
