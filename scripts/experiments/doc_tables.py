@@ -63,7 +63,15 @@ TABLES: dict[str, Callable[[], str]] = {
     "one to one": lambda: format_table(one_to_one_rows(_load("ablations/best")["one_to_one"])),
     **{
         name: partial(_benchmark, name)
-        for name in ("benchmark", "gradient_cache", "poster_text_benchmark", "retrieval_benchmark", "search_benchmark")
+        for name in (
+            "benchmark",
+            "gradient_cache",
+            "poster_text_benchmark",
+            "retrieval_benchmark",
+            "search_benchmark",
+            "loss_benchmark",
+            "step_benchmark",
+        )
     },
 }
 
