@@ -92,9 +92,11 @@ def most_similar_strings(
     for query in queries:
         best = np.zeros(len(pool), np.float32)
         if query and strings:
-            np.maximum.at(best, owners, process.cdist(query, strings, dtype=np.float32).max(0))
-        order = np.argsort(-best, kind="stable")[:count]
-        found.append(order[best[order] > 0].tolist())
+            similar = process.cdist([*dict.fromkeys(query)], strings, dtype=np.float32, workers=-1)
+            np.maximum.at(best, owners, similar.max(0))
+        least = np.partition(best, -count)[-count] if len(pool) > count else 0
+        rows = np.flatnonzero((best >= least) & (best > 0))
+        found.append(rows[np.argsort(-best[rows], kind="stable")][:count].tolist())
     return found
 
 
