@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
         texts, movie_texts = poster_texts(validation), all_texts(validation)
         pairs = [(texts[row], movie_texts[column]) for row, column in zip(rows, columns, strict=True)]
         results = {
-            "conditional logit": measured(rows, columns, lambda: stage.scores(posters, movies, rows, columns)),
+            "logistic regression": measured(rows, columns, lambda: stage.scores(posters, movies, rows, columns)),
             "cross-encoder": measured(rows, columns, lambda: cross_encoder.predict(pairs, batch_size=BATCH)),
         }
     except USER_ERRORS as error:
