@@ -1,15 +1,12 @@
-import io
 import re
 import subprocess
 import sys
-from base64 import b64encode
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from transformers import (
     AutoProcessor,
     BitImageProcessor,
@@ -20,43 +17,9 @@ from transformers import (
 )
 
 from processing import PosterCLIPProcessor
-from processing.posterclip import ocr, processing_posterclip, rgb
-from processing.posterclip.processing_posterclip import logger
-from processing.posterclip.rgb import to_rgb
 from tests.tiny import tiny_model, tiny_processor
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def reader() -> PosterCLIPProcessor:
-    """A processor that runs OCR."""
-    processor = tiny_processor()
-    processor.run_ocr = True
-    return processor
-
-
-@pytest.fixture
-def fake_ocr(monkeypatch):
-    """OCR that finds one letter for each different poster; the posters that were read, in order."""
-    posters = []
-
-    def recognize(poster, language, sizes):
-        posters.append(poster)
-        return [{"text": "ab" + "x" * (sum(poster.getpixel((0, 0))) % 7), "score": 0.9, "box": None}]
-
-    monkeypatch.setattr(processing_posterclip, "recognize_text", recognize)
-    return posters
-
-
-@pytest.fixture
-def warnings_logged(monkeypatch):
-    """The messages of the processor's warnings."""
-    messages = []
-    logger.warning_once.cache_clear()
-    monkeypatch.setattr(logger, "warning", lambda message: messages.append(message))
-    yield messages
-    logger.warning_once.cache_clear()
 
 
 def test_posters_and_plots_may_differ_in_number():
@@ -228,174 +191,3 @@ class TestTitles:
     def test_must_be_as_many_as_plots(self, plots, titles):
         with pytest.raises(ValueError, match=r"title: \d titles for \d plots"):
             tiny_processor()(text=plots, title=titles, return_tensors="pt")
-
-
-NOISE = Image.effect_noise((20, 30), 90).convert("RGB")
-PIXELS = np.asarray(NOISE)
-
-
-def file_content():
-    stream = io.BytesIO()
-    NOISE.save(stream, "PNG")
-    return stream.getvalue()
-
-
-# The same poster in every form that a processor takes.
-FORMS = {
-    "PIL": NOISE,
-    "bytes": file_content(),
-    "data URI": f"data:image/png;base64,{b64encode(file_content()).decode()}",
-    "array": PIXELS,
-    "array, channels first": PIXELS.transpose(2, 0, 1),
-    "float array from 0 to 1": PIXELS / 255,
-    "float array from 0 to 255": PIXELS.astype(np.float32),
-    "int32 array": PIXELS.astype(np.int32),
-    "16-bit array": PIXELS.astype(np.uint16) * 257,
-    "tensor": torch.tensor(PIXELS),
-    "float tensor": torch.tensor(PIXELS.transpose(2, 0, 1)) / 255,
-    "bfloat16 tensor": torch.tensor(PIXELS).bfloat16(),
-    "tensor that needs a gradient": torch.tensor(PIXELS / 255, requires_grad=True),
-    "nested list": PIXELS.tolist(),
-    "batch of arrays": PIXELS[None],
-    "batch of tensors": torch.tensor(PIXELS)[None],
-    "list": [NOISE],
-    "list of lists": [[NOISE]],
-    "list of nested lists": [PIXELS.tolist()],
-}
-
-
-class TestEveryFormOfAnImage:
-    def check(self, reader, form, fake_ocr):
-        expected = reader(images=NOISE, text="a plot", return_tensors="pt")
-        found = reader(images=form, text="a plot", return_tensors="pt")
-        assert found.keys() == expected.keys() and set(WORDS) <= expected.keys()
-        for name, value in expected.items():
-            assert torch.equal(found[name], value), name
-        assert fake_ocr == [NOISE, NOISE]
-
-    @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-    def test_is_read_as_a_pil_image_is(self, reader, form, fake_ocr):
-        self.check(reader, form, fake_ocr)
-
-    @pytest.mark.parametrize("kind", [str, Path])
-    def test_path(self, reader, kind, fake_ocr, tmp_path):
-        (tmp_path / "poster.jpg").write_bytes(file_content())
-        self.check(reader, kind(tmp_path / "poster.jpg"), fake_ocr)
-
-    def test_url(self, reader, fake_ocr, monkeypatch):
-        monkeypatch.setattr(rgb, "urlopen", lambda request, timeout: io.BytesIO(file_content()))
-        self.check(reader, "https://example.org/poster", fake_ocr)
-
-    def test_in_one_list(self, reader, fake_ocr):
-        batch = reader(images=[*FORMS.values()], return_tensors="pt")
-        assert len(batch["pixel_values"]) == len(batch["poster_input_ids"]) == len(fake_ocr) == len(FORMS)
-        assert all(torch.equal(values, batch["pixel_values"][0]) for values in batch["pixel_values"])
-
-    def test_of_different_sizes_as_nested_lists(self, reader):
-        small, large = np.zeros((4, 5, 3), int).tolist(), np.zeros((6, 7, 3), int).tolist()
-        assert reader(images=[small, large], poster_text=["", ""], return_tensors="pt")["pixel_values"].shape[0] == 2
-
-    def test_arrays_that_are_not_to_be_rescaled_stay_as_they_are(self, reader, fake_ocr):
-        values = torch.rand(3, 32, 32)
-        for options in ({"do_rescale": False}, {"images_kwargs": {"do_rescale": False}}):
-            plain = reader(images=values, return_tensors="pt", **options)
-            expected = reader.image_processor(values, do_rescale=False, return_tensors="pt")["pixel_values"]
-            assert torch.equal(plain["pixel_values"], expected)
-        assert fake_ocr == [to_rgb(values.numpy())] * 2
-
-    def test_normalised_tensors_are_passed_on_without_text_and_this_is_said_once(
-        self, reader, fake_ocr, warnings_logged
-    ):
-        values, done = torch.randn(2, 3, 32, 32), {"do_resize": False, "do_rescale": False, "do_normalize": False}
-        for _ in range(2):
-            batch = reader(images=values, return_tensors="pt", **done)
-            assert torch.equal(batch["pixel_values"], values) and not batch["poster_attention_mask"].any()
-        (message,) = warnings_logged
-        assert "normalised tensors" in message and not fake_ocr
-
-    @pytest.mark.parametrize(
-        ("image", "reason"),
-        [
-            (np.full((4, 4, 3), np.nan), r"images\[1\]: pixel values from nan to nan: they must be finite"),
-            (torch.tensor([[0.0, float("inf")]]), r"images\[1\]: pixel values from 0 to inf"),
-            (np.full((4, 4), -1), r"images\[1\]: pixel values from -1 to -1"),
-            (b"%PDF-1.4", r"images\[1\]: not an image: starts with %PDF"),
-            ("no/such/poster.jpg", r"images\[1\] \(no/such/poster.jpg\): no such file"),
-            (None, r"images\[1\]: NoneType is no image"),
-            ({"path": "a.jpg"}, r"images\[1\]: dict is no image"),
-            (np.zeros((5, 6, 7)), r"images\[1\]: an array of shape \(5, 6, 7\) is no image"),
-        ],
-    )
-    def test_that_cannot_be_used_is_named_with_the_reason(self, image, reason):
-        with pytest.raises(ValueError, match=reason):
-            tiny_processor()(images=[NOISE, image], return_tensors="pt")
-
-    def test_text_is_never_a_path(self, tmp_path):
-        (tmp_path / "poster.png").write_bytes(file_content())
-        batch = tiny_processor(40)(text=str(tmp_path / "poster.png"), return_tensors="pt")
-        assert batch.keys() == {"input_ids", "attention_mask"}
-
-
-class TestOCR:
-    def test_is_kept_when_a_processor_is_saved(self, reader, tmp_path):
-        reader.ocr_language, reader.ocr_sizes = "ko", [640, 448]
-        for name, processor in (("with", reader), ("without", tiny_processor())):
-            processor.save_pretrained(tmp_path / name)
-            for load in (AutoProcessor, PosterCLIPProcessor):
-                loaded = load.from_pretrained(tmp_path / name, trust_remote_code=True)
-                for setting in ("run_ocr", "ocr_language", "ocr_sizes"):
-                    assert getattr(loaded, setting) == getattr(processor, setting)
-
-    def test_reads_with_the_settings_of_the_processor(self, reader, monkeypatch):
-        used = []
-        monkeypatch.setattr(processing_posterclip, "recognize_text", lambda _, *settings: used.append(settings))
-        reader(images=POSTER, return_tensors="pt")
-        reader.ocr_language, reader.ocr_sizes = "ko", [640]
-        reader(images=POSTER, return_tensors="pt")
-        assert used == [(None, list(ocr.SIZES)), ("ko", [640])]
-
-    @pytest.mark.parametrize("sizes", [[], [448, 31]])
-    def test_needs_sizes(self, reader, sizes):
-        with pytest.raises(ValueError, match="ocr_sizes"):
-            PosterCLIPProcessor(reader.image_processor, reader.tokenizer, ocr_sizes=sizes)
-
-    def test_does_not_run_where_the_text_is_given(self, reader, fake_ocr):
-        assert reader(images=POSTER, poster_text="ab", return_tensors="pt")["poster_attention_mask"].sum() == 4
-        assert not reader(images=POSTER, poster_text=[], return_tensors="pt")["poster_attention_mask"].any()
-        assert not set(WORDS) & reader(text="a plot", return_tensors="pt").keys()
-        assert not fake_ocr
-
-    def test_runs_on_the_posters_whose_text_is_none(self, reader, monkeypatch):
-        monkeypatch.setattr(processing_posterclip, "recognize_text", lambda *_: LINES)
-        batch = reader(images=[POSTER] * 3, poster_text=["abc", None, ""], return_tensors="pt")
-        assert batch["poster_attention_mask"].sum(1).tolist() == [5, 7, 0]
-
-    @pytest.mark.parametrize(
-        ("language", "how_to_get_it"), [(None, "pip install rapidocr onnxruntime"), ("ko", "curl .*korean")]
-    )
-    def test_that_is_not_installed_is_named_once_and_posters_count_as_without_text(
-        self, reader, monkeypatch, warnings_logged, language, how_to_get_it
-    ):
-        if language is None:
-            monkeypatch.setitem(sys.modules, "rapidocr", None)
-        else:
-            pytest.importorskip("rapidocr")
-        ocr._engine.cache_clear()
-        reader.ocr_language = language
-        batches = [reader(images=[POSTER] * 2, text="a", return_tensors="pt") for _ in range(3)]
-        assert all(batch["poster_attention_mask"].tolist() == [[0, 0], [0, 0]] for batch in batches)
-        (message,) = warnings_logged
-        assert re.search(f"posters without text: .*{how_to_get_it}", message)
-
-    @pytest.mark.slow
-    @pytest.mark.skipif(find_spec("rapidocr") is None, reason="rapidocr is not installed")
-    def test_finds_the_words_of_a_poster(self, reader, tmp_path):
-        ocr._engine.cache_clear()
-        poster = Image.new("RGB", (320, 480), "navy")
-        ImageDraw.Draw(poster).text((160, 100), "MOBY", "white", ImageFont.load_default(size=60), anchor="mm")
-        poster.save(tmp_path / "poster.png")
-        forms = [tmp_path / "poster.png", np.asarray(poster), POSTER.resize((320, 480))]
-        found = reader(images=forms, return_tensors="pt")
-        twice = "MOBY MOBY. MOBY MOBY"
-        expected = reader(poster_text=[twice, twice, ""], return_tensors="pt")
-        assert all(torch.equal(found[name], expected[name]) for name in WORDS)
