@@ -18,7 +18,7 @@ from processing.reporting.model_card import fill_card
 from processing.reporting.results import read_evaluation, read_evaluations
 from processing.reporting.tables import format_table
 from processing.stories import read_stories
-from scripts import evaluate
+from scripts import embed, evaluate
 from scripts.benchmarks.measure import cell
 from scripts.experiments.ablations import result_files
 from scripts.experiments.doc_tables import ROOT, fill, pages
@@ -73,6 +73,7 @@ def after_demo(tmp_path, monkeypatch) -> Path:
     (demo / "movies.csv").write_text("\n".join(table))
     monkeypatch.chdir(tmp_path)
     evaluate.main(["build/demo/model", "--catalogue", "build/demo/catalogue", "--page", "False"])
+    embed.main(["build/demo/model", "--catalogue", "build/demo/catalogue", "--output", "build/index"])
     return tmp_path
 
 
