@@ -41,12 +41,14 @@ def main(arguments: list[str] | None = None) -> None:
     quiet_libraries()
     options, rest = parse((MatchArguments,), arguments, positional="model", count="+", description=__doc__)
     try:
-        if len(rest.model) == 1:
+        if len(rest.model) == 1 and options.plots is None:
             match_posters(rest.model[0], options)
-        elif len(rest.model) == 2 and options.plots:
+        elif len(rest.model) == 2 and options == MatchArguments(plots=options.plots) and options.plots:
             compare(rest.model[0], rest.model[1], options.plots)
         else:
-            raise ValueError("Give MODEL --posters --movies --output, or MODEL POSTER --plots.")
+            raise ValueError(
+                "Give MODEL --posters --movies --output, or MODEL POSTER --plots; no flag of one goes with the other."
+            )
     except USER_ERRORS as error:
         stop(error)
     except KeyboardInterrupt:
@@ -60,6 +62,8 @@ def compare(name: str, poster: str, plots: Sequence[str]) -> None:
 
     from processing.posterclip.rgb import open_image
 
+    if blank := [number for number, plot in enumerate(plots, 1) if not plot.strip()]:
+        raise ValueError(f"--plots: plot {blank[0]} of {len(plots)} is blank.")
     try:
         image = open_image(poster)
     except ValueError as error:

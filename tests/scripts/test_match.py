@@ -45,6 +45,19 @@ def test_a_poster_that_cannot_be_read_is_named(content, reason, model, tmp_path)
         match.main([model, str(tmp_path / "nope.jpg"), "--plots", "a plot"])
 
 
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--plots", "a plot", " "], "plot 2 of 2 is blank"),
+        (["--plots", "a plot", "--precision", "0.9"], "no flag of one goes with the other"),
+        ([], "no flag of one goes with the other"),
+    ],
+)
+def test_what_says_nothing_of_one_poster_is_refused(flags, says, model, catalogue):
+    with pytest.raises(SystemExit, match=says):
+        match.main([model, str(catalogue / "0.png"), *flags])
+
+
 @pytest.mark.slow
 @needs_ocr
 def test_a_model_that_reads_posters_finds_the_plot_with_the_printed_word(reader, tmp_path, capsys):
@@ -80,6 +93,7 @@ def run(model, job, **more):
     [
         ({"precision": "1"}, "--precision 1 is not between 0 and 1"),
         ({"precision": "95"}, "--precision 95 is not between 0 and 1"),
+        ({"plots": "A whale."}, "MODEL POSTER --plots; no flag of one goes with the other"),
         ({"posters": ""}, "--posters, --movies and --output are needed"),
         ({"posters": "nowhere"}, "nowhere is neither a folder nor"),
         ({"movies": "nowhere.csv"}, "nowhere.csv"),
