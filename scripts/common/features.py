@@ -44,6 +44,9 @@ class FeatureEncoder:
         accelerator: with several processes, each encodes its share of what the cache lacks.
         autocast: a context for the encoders.
         dtype: what they compute in.
+
+    Raises:
+        ValueError: the batch size is less than 1.
     """
 
     model: PosterCLIPModel
@@ -53,6 +56,10 @@ class FeatureEncoder:
     accelerator: Accelerator | None = None
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
     dtype: torch.dtype = torch.float32
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size: {self.batch_size} posters or texts at a time are too few.")
 
     def images(self, movies: Dataset) -> Tensor:
         """Returns the features of the movies' posters, (movies, feature)."""

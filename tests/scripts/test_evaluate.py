@@ -228,6 +228,7 @@ class TestAReportThatIsThereAlready:
     ("flags", "words"),
     [
         (["--legacy_protocol", "True", "--trained_splits", "trian"], "trian"),
+        (["--trained_splits", "train"], "trained_splits: only the legacy protocol"),
         (["--distances", "matrix.csv"], r"matrix\.csv cannot be written"),
         (["--remove_poster_text", "True"], "remove_poster_text: .*poster_text"),
         (["--pool_sizes", "2", "7"], r"pool_sizes must lie in 1\.\.6 .* got 7"),

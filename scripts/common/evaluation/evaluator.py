@@ -156,9 +156,11 @@ class Evaluator:
 
     def _trained(self) -> list[str] | None:
         """Returns the ids of the movies of the legacy protocol that the model was trained on; None without it."""
-        if not self.legacy:
-            return None
         given = self.options.trained_splits
+        if not self.legacy:
+            if given is not None:
+                raise ValueError("trained_splits: only the legacy protocol (--legacy_protocol True) takes them.")
+            return None
         if given is not None:
             if strange := set(given) - set(self.legacy):
                 raise ValueError(f"trained_splits: {', '.join(sorted(strange))} is none of {', '.join(self.legacy)}.")

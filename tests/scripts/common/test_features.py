@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,11 @@ def encoder(request, monkeypatch) -> FeatureEncoder:
     if request.param:
         model.char_ngrams.fit(processor.tokenizer, FIRST)
     return FeatureEncoder(model.requires_grad_(False), processor, batch_size=4)
+
+
+def test_a_batch_holds_something(encoder):
+    with pytest.raises(ValueError, match="batch_size: 0 posters"):
+        replace(encoder, batch_size=0)
 
 
 def close(found, expected: torch.Tensor) -> None:
