@@ -260,9 +260,18 @@ class Matcher:
 
 
 def _shared(scores: np.ndarray, right: float, in_table: float) -> list[float]:
-    """Returns the confidence of each candidate: what the first leaves is shared by the odds of the others."""
+    """Returns the confidence of each candidate, best first.
+
+    What the first leaves is shared by the odds of the others. None of them gets more than the first: the rest is for
+    movies of the table that are no candidates.
+
+    Example:
+        >>> _shared(np.array([1.0, 0.0, 0.0]), right=0.5, in_table=0.75), _shared(np.zeros(2), right=0.25, in_table=1.0)
+        ([0.5, 0.125, 0.125], [0.25, 0.25])
+    """
     odds = np.exp(scores[1:] - scores[1:].max(initial=-np.inf)) if len(scores) > 1 else np.zeros(0)
-    return [float(right), *map(float, max(in_table - right, 0.0) * odds / max(odds.sum(), 1e-300))]
+    shares = max(in_table - right, 0.0) * odds / max(odds.sum(), 1e-300)
+    return [float(right), *np.minimum(shares, right).tolist()]
 
 
 def _find(name: str) -> Path | None:
