@@ -106,6 +106,8 @@ def test_the_first_answers_say_why(matcher, space):
     assert [of.why for of in found[8:]] == [None] * 4
     named = next(of for of in found if of.movie["title"] == "Movie d")
     assert [each["word"] for each in named.why["words"]] == ["xddd"]
+    other = next(of for of in found[:8] if not of.why["words"] and not of.why["ngrams"])
+    assert "Words:" not in answers_html([other]) and "Letters:" not in answers_html([other])
     assert "<mark>xddd</mark>" in answers_html([named]) and "%" not in answers_html([named])
 
 
