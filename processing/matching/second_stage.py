@@ -16,6 +16,7 @@ from .matches import one_to_one
 from .pair_features import PAIR_FEATURES, pair_features
 
 MIN_CALIBRATION = 100  # posters; of fewer, a precision of 95 % could not be told from 90 %
+TIE = 1e-6  # difference of log-odds up to which scores tie: their features are float32
 POOL_SHARES = (1.0, 0.3, 0.1)  # of a pool's movies, in the pools that the confidence is calibrated on
 
 
@@ -67,7 +68,8 @@ class LabelledPool:
         asked = np.ones(len(self.answers), bool) if asked is None else asked
         kept = in_table[self.columns] & asked[self.rows]
         if exclusive:
-            kept[kept] = one_to_one(self.rows[kept], self.columns[kept], scores[kept])
+            assigned_by = scores - TIE * self.right  # of equal assignments the one with the fewest right pairs
+            kept[kept] = one_to_one(self.rows[kept], self.columns[kept], assigned_by[kept])
         rows, kept_scores, right = self.rows[kept], scores[kept], self.right[kept]
         # Of equal scores the wrong one comes first: a tie counts against the model.
         order = np.lexsort((right, -kept_scores, rows))

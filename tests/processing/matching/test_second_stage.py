@@ -74,6 +74,12 @@ def test_a_poster_that_lost_its_movie_to_another_answers_with_what_is_left():
     assert pool.best_two(scores, exclusive=True).right.tolist() == [True, True]
 
 
+def test_a_tie_counts_against_the_model_also_where_a_movie_has_one_poster_at_most():
+    rows, columns = np.repeat([0, 1, 2], 3), np.tile([0, 1, 2], 3)
+    pool = LabelledPool(rows, columns, np.zeros((9, 0)), np.array([0, 1, 2]), 3)
+    assert not pool.best_two(np.ones(9), exclusive=True).right.any()
+
+
 def test_only_the_posters_that_are_asked_compete():
     pool = LabelledPool(np.array([0, 1]), np.array([0, 0]), np.zeros((2, 0)), np.array([0, 0]), 1)
     answers = pool.best_two(np.array([2.0, 4.0]), asked=np.array([True, False]), exclusive=True)
