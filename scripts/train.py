@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     from scripts.common.training_record import RECORD
 
     try:
-        check_settings(stream, architecture, run)
+        check_settings(splits, stream, architecture, run)
         checkpoint = resume_point(run.resume_from_checkpoint, run.output_dir)
         set_seed(run.seed)
         model, processor = architecture.build()

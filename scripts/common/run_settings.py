@@ -19,6 +19,7 @@ NEW_MODEL = (
     *("projection_dim", "vision_pooling", "text_pooling", "loss", "logit_scale_init_value"),
     *("use_poster_text", "image_weight_init_value", "char_ngram_dim"),
 )
+WITH_OCR_TEXT = ("image_weight_init_value", "poster_text_prompt")
 
 
 @dataclass
@@ -219,12 +220,21 @@ def is_greater_better(metric: str | None) -> bool:
     return not (metric or "loss").endswith(("loss", "rank"))
 
 
-def check_settings(stream: StreamArguments, architecture: ModelArguments, run: RunArguments) -> None:
+def check_settings(
+    splits: SplitArguments, stream: StreamArguments, architecture: ModelArguments, run: RunArguments
+) -> None:
     """Raises ValueError, before anything is loaded, for settings that contradict each other."""
     from modeling.training.argument_checks import check_arguments
     from processing.evaluation.retrieval import METRICS
 
     check_arguments(run, run.chunk_size, run.layer_decay, run.genre_weight)
+    if len(set(splits.train_splits)) < len(splits.train_splits):
+        raise ValueError(f"train_splits: {' '.join(splits.train_splits)} names a split twice.")
+    if run.eval_strategy != "no" and splits.eval_split in splits.train_splits:
+        raise ValueError(f"eval_split: {splits.eval_split} is trained on, so it cannot choose the best epoch.")
+    only_with_ocr = [name for name in WITH_OCR_TEXT if getattr(architecture, name) is not None]
+    if only_with_ocr and not architecture.use_poster_text and not architecture.model_name_or_path:
+        raise ValueError(f"{', '.join(only_with_ocr)}: only a model with OCR text (--use_poster_text True) uses it.")
     metric = (run.metric_for_best_model or "loss").removeprefix("eval_")
     if run.eval_strategy != "no" and metric not in ("loss", *METRICS):
         raise ValueError(f"metric_for_best_model: there is no {metric!r}; there are loss, {', '.join(METRICS)}.")

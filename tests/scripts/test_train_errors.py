@@ -44,6 +44,9 @@ def test_posters_that_nobody_has_read_and_no_ocr_to_read_them_stop_the_run(catal
     ("flags", "words"),
     [
         (["--train_splits", "tain"], ["tain", "train, validation, test"]),
+        (["--train_splits", "train", "train"], ["train_splits", "twice"]),
+        (["--eval_strategy", "epoch", "--train_splits", "train", "validation"], ["validation is trained on"]),
+        (["--poster_text_prompt", "query: "], ["poster_text_prompt: only a model with OCR text"]),
         (["--vision_model_name_or_path", "no/such-model"], ["no/such-model"]),
         (["--catalogue", "nowhere"], ["nowhere"]),
         (["--text_pooling", "pooler", "--vision_pooling", "last"], ["vision_pooling", "last"]),
