@@ -72,6 +72,11 @@ class MatchInputs:
         if titles == "use" and not any(rows["title"][:]):
             titles = "hide"
             notes.append(f"{movies} has no titles: posters are matched by plots alone")
+        elif titles == "use" and (untitled := rows["title"][:].count("")):
+            notes.append(
+                f"{movies}: movies without a title, which are seldom found beside those with one "
+                f"(--titles hide matches all by plots alone): {untitled}"
+            )
         if titles == "hide":
             rows = rows.select([index for index, plots in enumerate(rows["plots"][:]) if plots])
             if not len(rows):

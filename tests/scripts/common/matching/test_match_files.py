@@ -78,6 +78,13 @@ def test_a_table_without_titles_is_matched_by_plots_and_says_so(scans, tmp_path)
     assert any("has no titles: posters are matched by plots alone" in note for note in inputs.notes)
 
 
+def test_movies_without_a_title_among_others_with_one_are_counted(scans, tmp_path):
+    (tmp_path / "mixed.csv").write_text("title,plot\nMoby Dick,A whale.\n,A count.\n,A shark.\n")
+    inputs = MatchInputs.read(str(scans), str(tmp_path / "mixed.csv"))
+    assert inputs.titles == "use"
+    assert any("seldom found beside those with one" in note and note.endswith(": 2") for note in inputs.notes)
+
+
 def test_a_folder_of_broken_posters_is_refused(table, tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.jpg").write_bytes(b"")
