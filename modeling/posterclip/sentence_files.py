@@ -60,6 +60,8 @@ def sentence_embedding(name: str, config: PreTrainedConfig) -> SentenceEmbedding
     modules = _read_json(name, "modules.json")
     if modules is None:
         return _own_projection(name, config)
+    if not isinstance(modules, list) or not all(isinstance(of, dict) and {"type", "path"} <= set(of) for of in modules):
+        raise ValueError(f"{name}: modules.json is no list of modules with a type and a path.")
     found = SentenceEmbedding()
     for index, module in enumerate(modules):
         package, _, kind = module["type"].rpartition(".")

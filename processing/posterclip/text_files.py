@@ -45,10 +45,18 @@ def sentence_prompts(name: str) -> tuple[str, str]:
 
     Args:
         name: folder or Hub name of the text encoder.
+
+    Raises:
+        ValueError: the file that names the prompts is damaged.
     """
-    settings = _read_json(name, "config_sentence_transformers.json")
-    prompts = settings.get("prompts") or {}
-    default = prompts.get(settings.get("default_prompt_name")) or ""
+    file = "config_sentence_transformers.json"
+    settings = _read_json(name, file)
+    prompts, default_name = settings.get("prompts") or {}, settings.get("default_prompt_name")
+    if not isinstance(prompts, dict) or not all(isinstance(prompt or "", str) for prompt in prompts.values()):
+        raise ValueError(f"{name}: {file}: prompts is no mapping of names to texts.")
+    if default_name is not None and default_name not in list(prompts):
+        raise ValueError(f"{name}: {file} has no prompt {default_name!r}, which is its default_prompt_name.")
+    default = prompts.get(default_name) or ""
     document, query = (
         next((prompts[name] or "" for name in names if name in prompts), default)
         for names in (DOCUMENT_PROMPTS, QUERY_PROMPTS)
@@ -84,4 +92,10 @@ def _read_json(name: str, file: str) -> dict[str, Any]:
     path = cached_file(
         name, file, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
     )
-    return json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no JSON object.")
+    return found

@@ -118,6 +118,7 @@ def test_the_length_and_the_case_of_the_files_hold(vision, tmp_path):
         ),
         (lambda modules: [{**modules[0], "type": "custom_st.Transformer"}, *modules[1:]], "custom_st.Transformer"),
         (lambda modules: [{**modules[0], "path": "0_BERT"}, *modules[1:]], "0_BERT"),
+        (lambda modules: [{"path": ""}], "no list of modules with a type and a path"),
     ],
 )
 def test_a_module_that_is_not_known_is_refused_by_name(change, words, vision, tmp_path):
@@ -125,6 +126,23 @@ def test_a_module_that_is_not_known_is_refused_by_name(change, words, vision, tm
     modules = json.loads((tmp_path / "modules.json").read_text())
     (tmp_path / "modules.json").write_text(json.dumps(change(modules)))
     with pytest.raises(ValueError, match=words):
+        load(vision, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"prompts": ', "is not JSON"),
+        ("[]", "holds no JSON object"),
+        ('{"prompts": ["query: "]}', "no mapping of names to texts"),
+        ('{"prompts": {"query": 5}}', "no mapping of names to texts"),
+        ('{"prompts": {"query": "q: "}, "default_prompt_name": "search"}', "has no prompt 'search'"),
+    ],
+)
+def test_a_damaged_file_of_prompts_is_named(content, words, vision, tmp_path):
+    make_encoder(tmp_path, "bert", "mean")
+    (tmp_path / "config_sentence_transformers.json").write_text(content)
+    with pytest.raises(ValueError, match=rf"config_sentence_transformers\.json.*{words}"):
         load(vision, tmp_path)
 
 
