@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,7 +55,7 @@ def read_table(path: Path) -> Table:
         if path.suffix.lower() == ".parquet":
             rows = list(_parquet_rows(path))
         elif path.suffix.lower() in (".csv", ".tsv"):
-            rows = list(_csv_rows(_text(path, warnings)))
+            rows = list(_csv_rows(_text(path, warnings), warnings))
         elif path.suffix.lower() == ".json":
             rows = list(_json_rows(_text(path)))
         else:
@@ -147,13 +148,15 @@ def _flat(fields: dict[str, Any]) -> dict[str, Any]:
     return {name.strip(): value for name, value in fields.items()}
 
 
-def _csv_rows(text: str) -> Iterator[Row]:
+def _csv_rows(text: str, warnings: list[str]) -> Iterator[Row]:
     limit = csv.field_size_limit(2**31 - 1)  # a plot of a megabyte is a bad row, not a broken file
     try:
         first = text.lstrip("\r\n").partition("\n")[0]
         delimiter = max(",;\t|", key=first.count)
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         header = [column.strip() for column in next(reader, [])]
+        if repeated := [name for name, count in Counter(header).items() if name and count > 1]:
+            warnings.append(f"columns that are there twice, of which the last is read: {', '.join(repeated)}")
         for number in itertools.count(2):
             row = Row(f"row {number}")
             try:

@@ -57,6 +57,13 @@ def test_what_is_not_utf_8_is_read_as_windows_1252_with_a_warning(tmp_path):
     assert table.warnings == ["a.csv is not UTF-8: it was read as Windows-1252 (check the accents in its titles)"]
 
 
+def test_a_column_that_is_there_twice_is_named(tmp_path):
+    (tmp_path / "a.csv").write_text("title,plot,title,,\nJaws,A shark.,Tiburón,,\n", encoding="utf-8")
+    table = read_table(tmp_path / "a.csv")
+    assert table.rows[0].fields["title"] == "Tiburón"
+    assert table.warnings == ["columns that are there twice, of which the last is read: title"]
+
+
 def test_a_few_broken_bytes_in_utf_8_stay_the_problem_of_their_rows(tmp_path):
     (tmp_path / "a.csv").write_bytes("title\nAmélie\nR".encode() + b"\xe4n\n")
     table = read_table(tmp_path / "a.csv")
