@@ -125,7 +125,7 @@ function drawMovie(row, candidate, number) {
   const movie = movies[candidate.movie];
   find("kbd").textContent = number;
   marked(find(".title"), movie.title || movie.id, candidate.matched);
-  find(".year").textContent = movie.year;
+  find(".year").textContent = movie.year.replace(/^-(.*)/, "$1 BC");
   marked(find(".plot"), movie.plot, candidate.matched);
   if (candidate.confidence) {
     find(".score").append(percent(candidate.confidence));
