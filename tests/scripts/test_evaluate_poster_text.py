@@ -60,7 +60,7 @@ class TestAModelThatReadsPosters:
     def test_needs_posters_that_somebody_has_read_or_ocr(self, reader, catalogue, monkeypatch):
         monkeypatch.setitem(sys.modules, "rapidocr", None)
         ocr._engine.cache_clear()
-        with pytest.raises(SystemExit, match=r"18 posters of .* are not read.*pip install"):
+        with pytest.raises(SystemExit, match=r"6 posters of .* are not read.*pip install"):
             results_of(reader, catalogue)
 
 
@@ -69,8 +69,8 @@ def test_posters_without_their_text_are_evaluated_where_that_is_asked_for(model,
     lines = List({"text": Value("string"), "score": Value("float64"), "box": List(Value("float64"))})
     text = [{"text": "all of it", "score": 1.0, "box": [0.0, 0.0, 1.0, 1.0]}]
 
-    def with_text(arguments):
-        splits = load(arguments).splits
+    def with_text(arguments, needed):
+        splits = load(arguments, needed).splits
         read = {
             name: split.select_columns([column for column in split.column_names if column != "poster_text"])
             .flatten_indices()
