@@ -8,7 +8,7 @@ validation posters. The cross-encoder reads a poster's text and a movie's titles
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,22 @@ def poster_texts(movies: Dataset) -> list[str]:
 def all_texts(movies: Dataset) -> list[str]:
     """Returns the titles and plots of each movie as one text."""
     return [". ".join([*titles, *plots]) for titles, plots in zip(all_titles(movies), movies["plots"], strict=True)]
+
+
+def stage_rows(results: Mapping[str, Any]) -> list[list[str]]:
+    """Returns the rows of a table of what `main` wrote.
+
+    Example:
+        >>> r_at_1 = {"share": 0.9, "interval": [0.87, 0.93]}
+        >>> stage_rows({"stages": {"none": {"R@1": r_at_1, "seconds_per_1000_posters": 0.81}}})[1]
+        ['none', '90.0 (87.0-93.0)', '0.8']
+    """
+    rows = [["second stage", "R@1 poster to movie", "seconds per 1,000 posters"]]
+    for name, found in results["stages"].items():
+        low, high = found["R@1"]["interval"]
+        interval = f"{100 * found['R@1']['share']:.1f} ({100 * low:.1f}-{100 * high:.1f})"
+        rows.append([name, interval, f"{found['seconds_per_1000_posters']:,.1f}"])
+    return rows
 
 
 def measured(rows: Rows, columns: Rows, score: Callable[[], Scores]) -> dict[str, Any]:
