@@ -69,6 +69,7 @@ TABLES: dict[str, Callable[[], str]] = {
             "poster_text_benchmark",
             "retrieval_benchmark",
             "search_benchmark",
+            "match_benchmark",
             "loss_benchmark",
             "step_benchmark",
         )
