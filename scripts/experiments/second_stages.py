@@ -29,6 +29,7 @@ from processing.matching.candidates import Rows, candidate_pairs
 from processing.matching.second_stage import LabelledPool
 from processing.posterclip.ocr_text import compose_text
 from processing.reporting.results import write_results
+from processing.reporting.tables import format_table
 from scripts.common.command_line import USER_ERRORS, CatalogueArguments, parse, quiet_libraries, read_posters, stop
 from scripts.common.matching.match_sides import embed_movies, embed_posters
 from scripts.common.matching.matcher import Matcher
@@ -82,8 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
     candidates = share(np.bincount(rows, rows == columns, minlength=len(validation)) > 0)
     about = {"split": "validation", "movies": len(validation), "right_among_candidates": candidates}
     write_results(options.output, {**about, "max_length": options.max_length, "stages": results})
-    for name, found in results.items():
-        print(f"{name}: R@1 {found['R@1']['share']:.1%}, {found['seconds_per_1000_posters']:.1f} s per 1,000 posters")
+    print(format_table(stage_rows({"stages": results})))
 
 
 def hardest_pairs(matcher: Matcher, movies: Dataset, negatives: int) -> Dataset:
