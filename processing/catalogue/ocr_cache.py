@@ -15,7 +15,7 @@ from processing.posterclip.ocr_text import compose_text
 from processing.posterclip.rgb import open_image
 
 from .ocr_lines import check_lines
-from .poster_manifest import poster_keys
+from .poster_manifest import poster_keys, poster_source
 
 # On 6,206 real posters 0.7 % had no text. More than this share of at least so many posters suggests another script.
 TEXTLESS_SHARE, TEXTLESS_POSTERS = 0.1, 20
@@ -90,7 +90,7 @@ def _read(
     def read(key: str) -> None:
         image = images[unread[key]]["image"]
         try:
-            poster = open_image(Path(image["path"]) if image["bytes"] is None else image["bytes"])
+            poster = open_image(poster_source(image))
             lines = recognize_text(poster, *settings)
         except Exception as error:  # whatever an engine meets in one poster, the others can be read
             reasons[key] = " ".join(f"{type(error).__name__}: {error}".split())[-200:]

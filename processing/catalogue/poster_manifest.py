@@ -25,7 +25,7 @@ from huggingface_hub.constants import HF_HOME
 from PIL import Image
 from tqdm.auto import tqdm
 
-from processing.posterclip.rgb import open_image
+from processing.posterclip.rgb import open_image, read_image
 from processing.splits.near_duplicates import SIDE, Thumbnails, thumbnail
 
 # Raised when this project makes other facts of the same poster.
@@ -103,6 +103,16 @@ def poster_keys(movies: Dataset) -> list[str]:
     ]
 
 
+def poster_source(image: Mapping[str, Any]) -> Path | bytes:
+    """Returns the path or the bytes of an image that is not decoded, for `open_image`."""
+    return Path(image["path"]) if image["bytes"] is None else image["bytes"]
+
+
+def _content(image: Mapping[str, Any]) -> bytes:
+    source = poster_source(image)
+    return source if isinstance(source, bytes) else source.read_bytes()
+
+
 def _file(image: Mapping[str, Any] | None) -> File | None:
     """Returns the place of a poster in the manifest; None where there is no poster."""
     if image is None:
@@ -116,10 +126,6 @@ def _file(image: Mapping[str, Any] | None) -> File | None:
     return File(os.path.abspath(image["path"]), facts.st_size, facts.st_mtime_ns)
 
 
-def _content(image: Mapping[str, Any]) -> bytes:
-    return Path(image["path"]).read_bytes() if image["bytes"] is None else image["bytes"]
-
-
 def _open(image: Mapping[str, Any] | None) -> Facts | str:
     """Returns the facts of a poster, or the reason why it cannot be used."""
     if image is None:
@@ -127,12 +133,8 @@ def _open(image: Mapping[str, Any] | None) -> Facts | str:
     if image["path"] is None and image["bytes"] is None:
         return "no poster (the image has neither bytes nor a path)"
     try:
-        content = _content(image)
+        content = read_image(poster_source(image))
         poster = open_image(content)
-    except FileNotFoundError:
-        return "no such file"
-    except OSError as error:
-        return error.strerror or str(error)
     except ValueError as error:
         return str(error)
     return Facts(_hash(content), poster.width * poster.height, thumbnail(poster))

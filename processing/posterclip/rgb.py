@@ -37,7 +37,7 @@ def open_image(source: str | Path | bytes, max_pixels: int | None = None) -> Ima
         Traceback (most recent call last):
         ValueError: not an image: starts with <!DOCTYPE
     """
-    content = source if isinstance(source, bytes) else _read(source)
+    content = read_image(source)
     if not content:
         raise ValueError("image is empty (0 bytes)")
     limit = max_pixels or Image.MAX_IMAGE_PIXELS
@@ -107,8 +107,14 @@ def to_rgb(image: Image.Image | np.ndarray) -> Image.Image:
     return image.convert("RGB")
 
 
-def _read(source: str | Path) -> bytes:
-    """Returns the content of a file, URL or data URI."""
+def read_image(source: str | Path | bytes) -> bytes:
+    """Returns the content of an image file, URL or data URI, see `open_image`; content that is given as it is.
+
+    Raises:
+        ValueError: it cannot be read. The message is the reason and does not name the source.
+    """
+    if isinstance(source, bytes):
+        return source
     if isinstance(source, str) and source.startswith("data:"):
         header, _, data = source.partition(",")
         return b64decode(unquote_to_bytes(data)) if header.endswith(";base64") else unquote_to_bytes(data)

@@ -12,7 +12,7 @@ from datasets import Dataset, Image
 from tqdm.auto import tqdm
 
 from processing.catalogue.one_side import read_movies, read_posters
-from processing.catalogue.poster_manifest import poster_keys
+from processing.catalogue.poster_manifest import poster_keys, poster_source
 from processing.posterclip.rgb import open_image
 from processing.reporting.results import read_results, write_results
 from processing.reporting.review import thumbnail, write_csv, write_review
@@ -190,7 +190,7 @@ def _thumbnails(posters: Dataset) -> tuple[dict[int, bytes], dict[int, str]]:
         if image is None:
             return "no poster"
         try:
-            return thumbnail(open_image(Path(image["path"]) if image["bytes"] is None else image["bytes"]))
+            return thumbnail(open_image(poster_source(image)))
         except ValueError as error:
             return str(error)
 
