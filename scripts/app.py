@@ -68,7 +68,7 @@ def write_space(folder: Path, encoder: FeatureEncoder, catalogue: Catalogue) -> 
     encoder.model.save_pretrained(folder / "model")
     encoder.processor.save_pretrained(folder / "model")
     movies = catalogue.movies(list(catalogue.splits))
-    posters, _ = encoder.embeddings(movies)
+    posters = encoder.poster_embeddings(movies)
     texts = encoder.embed_texts(encoder.movies(all_titles(movies), movies["plots"][:]))
     save_file({"posters": posters.to_array(), "movies": texts.to_array()}, folder / EMBEDDINGS)
     splits = [name for name, split in catalogue.splits.items() for _ in split]

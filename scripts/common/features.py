@@ -128,10 +128,14 @@ class FeatureEncoder:
     def embeddings(self, movies: Dataset) -> tuple[HybridVectors, HybridVectors]:
         """Returns the embeddings of the movies' posters and of their first plots."""
         plots = [plot for plots in first_plots(movies) for plot in plots]
+        return self.poster_embeddings(movies), self.embed_texts(self.texts(plots))
+
+    def poster_embeddings(self, movies: Dataset) -> HybridVectors:
+        """Returns the embeddings of the movies' posters, from the columns `image` and `poster_text`."""
         poster_texts = None
         if self.model.config.use_poster_text:
             poster_texts = self.poster_texts([compose_text(lines) for lines in movies["poster_text"]])
-        return self.embed_posters(self.images(movies), poster_texts), self.embed_texts(self.texts(plots))
+        return self.embed_posters(self.images(movies), poster_texts)
 
     def embed_posters(self, images: Tensor, texts: HybridVectors | None = None) -> HybridVectors:
         """Returns the embeddings of posters.

@@ -7,7 +7,6 @@ from datasets import Dataset
 from processing.data.titles import all_titles
 from processing.matching.candidates import Movies, Posters
 from processing.matching.pair_text import MovieText, PosterText
-from processing.posterclip.ocr_text import compose_text
 from scripts.common.features import FeatureEncoder
 
 
@@ -18,11 +17,7 @@ def embed_posters(encoder: FeatureEncoder, posters: Dataset) -> Posters:
         encoder: of the model.
         posters: with the columns `image` and `poster_text`, in which every poster has its lines.
     """
-    texts = None
-    if encoder.model.config.use_poster_text:
-        texts = encoder.poster_texts([compose_text(lines) for lines in posters["poster_text"]])
-    embeds = encoder.embed_posters(encoder.images(posters), texts)
-    return Posters(embeds, [PosterText(lines or []) for lines in posters["poster_text"]])
+    return Posters(encoder.poster_embeddings(posters), [PosterText(lines or []) for lines in posters["poster_text"]])
 
 
 def embed_movies(encoder: FeatureEncoder, movies: Dataset, titles: str = "use", plots: str = "all") -> Movies:
